@@ -1,0 +1,92 @@
+"""Make for hyperparameter sweeps, on Dask.
+
+Names are loaded when they are first used, so that ``import dasktune`` brings in neither torch
+nor Dask.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dasktune.config import Config, TrialSpec
+    from dasktune.data import Data
+    from dasktune.design import Design
+    from dasktune.domain import choice, constant, integers, log_uniform, replicates, uniform
+    from dasktune.errors import DasktuneError
+    from dasktune.pipeline import Pipeline
+    from dasktune.plan import Plan, Request
+    from dasktune.results import best, leaderboard, open_results, to_grid
+    from dasktune.run import Options, Summary, make
+    from dasktune.space import Space
+    from dasktune.sweep import Sweep
+    from dasktune.trial import Trial
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Config": "config",
+    "DasktuneError": "errors",
+    "Data": "data",
+    "Design": "design",
+    "Options": "run",
+    "Pipeline": "pipeline",
+    "Plan": "plan",
+    "Request": "plan",
+    "Space": "space",
+    "Summary": "run",
+    "Sweep": "sweep",
+    "Trial": "trial",
+    "TrialSpec": "config",
+    "best": "results",
+    "choice": "domain",
+    "constant": "domain",
+    "integers": "domain",
+    "leaderboard": "results",
+    "log_uniform": "domain",
+    "make": "run",
+    "open_results": "results",
+    "replicates": "domain",
+    "to_grid": "results",
+    "uniform": "domain",
+}
+
+__all__ = [
+    "Config",
+    "DasktuneError",
+    "Data",
+    "Design",
+    "Options",
+    "Pipeline",
+    "Plan",
+    "Request",
+    "Space",
+    "Summary",
+    "Sweep",
+    "Trial",
+    "TrialSpec",
+    "best",
+    "choice",
+    "constant",
+    "integers",
+    "leaderboard",
+    "log_uniform",
+    "make",
+    "open_results",
+    "replicates",
+    "to_grid",
+    "uniform",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dasktune' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"dasktune.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""``python -m dasktune``."""
+
+from dasktune.cli import main
+
+main()

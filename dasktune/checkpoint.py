@@ -1,0 +1,130 @@
+"""Checkpoints: a training's state, so that it goes on where it was left.
+
+A checkpoint holds the user's objects through their ``state_dict``, the states of all random
+number generators, and the curve so far. It is loaded with ``weights_only``: it can run no code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from dasktune.errors import PipelineError
+
+log = logging.getLogger("dasktune.checkpoint")
+
+
+class Stateful(Protocol):
+    """Whatever has a state: modules, optimizers, schedulers."""
+
+    def state_dict(self) -> Any:
+        """Give the state."""
+
+    def load_state_dict(self, state: Any) -> Any:
+        """Take the state."""
+
+
+def check_stateful(objects: Mapping[str, Any]) -> None:
+    """Refuse an object that has no state to save.
+
+    Raises
+    ------
+    PipelineError
+        If one lacks ``state_dict`` or ``load_state_dict``.
+    """
+    for name, value in objects.items():
+        if not (hasattr(value, "state_dict") and hasattr(value, "load_state_dict")):
+            raise PipelineError(
+                "trial.checkpoint() takes objects with state_dict() and load_state_dict(), "
+                f"but {name}={value!r} has none."
+            )
+
+
+def save_checkpoint(
+    folder: str, objects: Mapping[str, Stateful], epoch: int, curve: dict[str, Any]
+) -> None:
+    """Write a checkpoint, so that a reader sees all of it or the one before.
+
+    Parameters
+    ----------
+    folder : str
+        Where it belongs; created if missing.
+    objects : mapping of str to object
+        What has a ``state_dict``.
+    epoch : int
+        The epoch that comes next.
+    curve : dict
+        JSON-able: the metrics so far.
+    """
+    import torch
+
+    name, keys, position, has_gauss, gauss = np.random.get_state()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    state = {
+        "epoch": epoch,
+        "objects": {key: value.state_dict() for key, value in objects.items()},
+        "curve": curve,
+        "python": random.getstate(),
+        "numpy": [str(name), torch.tensor(np.asarray(keys, dtype=np.int64)), int(position),
+                  int(has_gauss), float(gauss)],
+        "torch": torch.get_rng_state(),
+        "cuda": cuda,
+    }
+    os.makedirs(folder, exist_ok=True)
+    scratch = f"{folder}/checkpoint.{os.getpid()}.tmp"
+    try:
+        with open(scratch, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, f"{folder}/checkpoint.pt")
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(scratch)
+
+
+def load_checkpoint(
+    folder: str, objects: Mapping[str, Stateful]
+) -> tuple[int, dict[str, Any]] | None:
+    """Put the objects and the generators into the state of a checkpoint.
+
+    Returns
+    -------
+    (int, dict) or None
+        The epoch that comes next and the curve so far; None where there is no checkpoint, or
+        it is damaged or of other objects, in which case the trial starts afresh and says so.
+    """
+    path = f"{folder}/checkpoint.pt"
+    if not os.path.exists(path):
+        return None
+    import torch
+
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        if set(state["objects"]) != set(objects):
+            raise ValueError(f"it holds {sorted(state['objects'])}, not {sorted(objects)}")
+        before = {name: value.state_dict() for name, value in objects.items()}
+    except Exception as error:
+        log.warning("the checkpoint %s is of no use (%s); starting afresh", path, error)
+        return None
+    try:
+        for name, value in objects.items():
+            value.load_state_dict(state["objects"][name])
+    except Exception as error:
+        for name, value in objects.items():
+            value.load_state_dict(before[name])
+        log.warning("the checkpoint %s does not fit (%s); starting afresh", path, error)
+        return None
+    random.setstate(state["python"])
+    name, keys, position, has_gauss, gauss = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    return state["epoch"], state["curve"]

@@ -1,0 +1,103 @@
+"""The command line. ``--help`` answers at once: what is heavy is imported by the commands."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import click
+
+from dasktune.errors import DasktuneError
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    HOMES = {
+        "make": "making",
+        "plan": "making",
+        "why": "asking",
+        "status": "asking",
+        "logs": "asking",
+        "results": "reading",
+        "debug": "making",
+        "export-makefile": "making",
+        "node": "making",
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the commands that users call."""
+        return [name for name in self.HOMES if name != "node"]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import a command."""
+        import importlib
+
+        if name not in self.HOMES:
+            return None
+        module = importlib.import_module(f"dasktune.cli.{self.HOMES[name]}")
+        command: click.Command = getattr(module, name.replace("-", "_"))
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dasktune", prog_name="dasktune")
+def cli() -> None:
+    """Make for hyperparameter sweeps, on Dask.
+
+    Start with 'dasktune make -f pipelines/digits.py'.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0; 1 only for ``make -q``; 2 for every error."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    try:
+        code = cli.main(_bare_j(arguments), prog_name="dasktune", standalone_mode=False)
+    except click.exceptions.Abort:
+        _die_by(signal.SIGINT)
+        return
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(2)
+    except KeyboardInterrupt:
+        _die_by(signal.SIGINT)
+        return
+    except DasktuneError as error:
+        if debug:
+            raise
+        click.echo(f"dasktune: *** {error}  Stop.", err=True)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if debug:
+            raise
+        text = " ".join(str(error).split())
+        click.echo(
+            f"dasktune: *** {type(error).__name__}: {text}  Stop. (--debug shows where)", err=True
+        )
+        sys.exit(2)
+    if isinstance(code, int) and code < 0:
+        _die_by(-code)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _bare_j(arguments: list[str]) -> list[str]:
+    """Let ``-j`` stand without a number, as make does."""
+    fixed: list[str] = []
+    for index, word in enumerate(arguments):
+        following = arguments[index + 1] if index + 1 < len(arguments) else ""
+        bare = word in ("-j", "--jobs") and not following.lstrip("+-").isdigit()
+        fixed.append(f"{word}{'=' if word.startswith('--') else ''}max" if bare else word)
+    return fixed
+
+
+def _die_by(number: int) -> None:
+    """End as a program does that a signal ended, so that shells and scripts see it."""
+    sys.stdout.flush()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)

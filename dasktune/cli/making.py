@@ -1,0 +1,332 @@
+"""``make``, ``plan``, ``debug``, ``export-makefile`` and the nodes of an exported Makefile."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dasktune.cli.options import Jobs, change_folder, open_sweep, pipeline_options, split_words
+from dasktune.errors import UsageError
+
+if TYPE_CHECKING:
+    from dasktune.plan import Plan, Request
+    from dasktune.progress import Progress
+    from dasktune.run import Summary
+    from dasktune.sweep import Sweep
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[TARGET]… [VAR=VAL[,VAL]]…")
+@click.option("-n", "--dry-run", "dry", is_flag=True, help="Tell what would run; run nothing.")
+@click.option("-q", "--question", is_flag=True, help="Run nothing; exit with 1 if out of date.")
+@click.option("-t", "--touch", "touching", is_flag=True, help="Accept older results as they are.")
+@click.option("-B", "--always-make", is_flag=True, help="Make all that the targets need.")
+@click.option("-k", "--keep-going", is_flag=True, help="Go on with what does not need a failed one.")
+@click.option("-S", "--stop", is_flag=True, help="Turn -k off.")
+@click.option("-i", "--ignore-errors", is_flag=True, help="Go on; failed trials are NaN.")
+@click.option("-j", "--jobs", type=Jobs(), default=None, help="N trials at a time.")
+@click.option("-o", "--old-file", "old", multiple=True, metavar="TARGET", help="Never make TARGET.")
+@click.option("-W", "--what-if", "new", multiple=True, metavar="TARGET",
+              help="As if TARGET had just changed.")
+@click.option("-s", "--silent", is_flag=True, help="Say nothing but errors.")
+@click.option("--trace", is_flag=True, help="Tell why each target is made.")
+@click.option("--cluster", default="local", show_default=True, metavar="WHERE",
+              help="'local', 'none' (this process), or a scheduler's address (tcp://…).")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@pipeline_options
+def make(words: tuple[str, ...], **options: Any) -> int:
+    """Bring targets up to date; 'all' if none is named.
+
+    Targets: all, preprocessed, trained, trained/TRIAL, collated, clean.
+    VAR=VAL narrows or overrides a hyperparameter (lr=0.01,0.1) or a variable (epochs=5).
+    """
+    if sum((options["dry"], options["question"], options["touching"])) > 1:
+        raise UsageError("-n, -q and -t exclude each other; give one of them.")
+    change_folder(options["folders"])
+    targets, variables = split_words(words)
+    sweep = open_sweep(options["file"], options["store"], variables)
+    keep_going = options["keep_going"] and not options["stop"]
+    if "clean" in targets:
+        _clean(sweep, dry=options["dry"], silent=options["silent"])
+        targets = [target for target in targets if target != "clean"]
+        if not targets:
+            return 0
+    targets, unknown = _known(targets or ["all"], sweep, keep_going)
+    request = _request(targets, options)
+    if options["touching"]:
+        return _touch(sweep, request, silent=options["silent"])
+    if options["dry"] or options["question"]:
+        plan = sweep.plan(request)
+        if options["dry"] and not options["silent"]:
+            _tell_dry(plan, as_json=options["as_json"])
+        if options["question"]:
+            return 2 if unknown else int(not plan.up_to_date)
+        return 2 if unknown else 0
+    from dasktune.run import Options
+    from dasktune.run import make as run
+
+    how = Options(
+        cluster=options["cluster"],
+        jobs=options["jobs"],
+        keep_going=keep_going,
+        ignore_errors=options["ignore_errors"],
+    )
+    with _progress(sweep, options) as progress:
+        summary = run(sweep, request, how, progress)
+    code = _conclude(sweep, summary, options)
+    return max(code, 2 if unknown else 0) if code >= 0 else code
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[TARGET]… [VAR=VAL[,VAL]]…")
+@click.option("-B", "--always-make", is_flag=True, help="As in make.")
+@click.option("-o", "--old-file", "old", multiple=True, metavar="TARGET", help="As in make.")
+@click.option("-W", "--what-if", "new", multiple=True, metavar="TARGET", help="As in make.")
+@click.option("-j", "--jobs", type=Jobs(), default=None, help="Trials at a time, for the time.")
+@click.option("--json", "as_json", is_flag=True, help="The whole table as JSON.")
+@pipeline_options
+def plan(words: tuple[str, ...], **options: Any) -> int:
+    """Tell what would run, why, what is kept, and how long it will take."""
+    change_folder(options["folders"])
+    targets, variables = split_words(words)
+    sweep = open_sweep(options["file"], options["store"], variables)
+    made = sweep.plan(_request(targets or ["all"], options))
+    if options["as_json"]:
+        click.echo(json.dumps(made.to_json(), indent=1))
+        return 0
+    from dasktune.cluster import default_jobs
+    from dasktune.tables import plan_table
+
+    console = _console()
+    console.print(f"{sweep.name}  {sweep.pipeline.design.describe()}", highlight=False)
+    console.print(plan_table(made))
+    jobs = options["jobs"] or default_jobs()
+    console.print(_forecast(made, jobs), highlight=False)
+    return 0
+
+
+@click.command()
+@click.argument("trial")
+@click.argument("variables", nargs=-1, metavar="[VAR=VAL[,VAL]]…")
+@click.option("--pdb", "use_pdb", is_flag=True, help="Enter the debugger where it fails.")
+@pipeline_options
+def debug(trial: str, variables: tuple[str, ...], use_pdb: bool, **options: Any) -> int:
+    """Train one TRIAL in this process, where breakpoint() works; even if it is up to date."""
+    from dasktune.plan import Request, resolve_goal
+    from dasktune.run import Options
+    from dasktune.run import make as run
+
+    change_folder(options["folders"])
+    _, overrides = split_words(variables)
+    sweep = open_sweep(options["file"], options["store"], overrides)
+    specs = sweep.pipeline.trials()
+    goal = resolve_goal(f"trained/{trial.removeprefix('trained/')}", specs)
+    first = run(sweep, Request(goals=("preprocessed",)), Options(cluster="none", debug=True))
+    request = Request(goals=(goal,), always_make=True, old=frozenset({"preprocessed"}))
+    try:
+        summary = run(sweep, request, Options(cluster="none", tee=True, debug=True))
+    except Exception:
+        if not use_pdb:
+            raise
+        import pdb
+        import traceback
+
+        traceback.print_exc()
+        pdb.post_mortem()
+        return 2
+    outcome = summary.outcomes[goal]
+    if outcome.value is not None:
+        click.echo(f"{goal}  {sweep.pipeline.objective.metric} {outcome.value:.5g}")
+    return max(first.exit_code, summary.exit_code)
+
+
+@click.command("export-makefile")
+@click.argument("variables", nargs=-1, metavar="[VAR=VAL[,VAL]]…")
+@pipeline_options
+def export_makefile(variables: tuple[str, ...], **options: Any) -> None:
+    """Print the sweep as a Makefile, which GNU make runs without Dask."""
+    from dasktune.makefile import export_makefile as export
+
+    change_folder(options["folders"])
+    _, overrides = split_words(variables)
+    sweep = open_sweep(options["file"], options["store"], overrides)
+    click.echo(export(sweep, variables), nl=False)
+
+
+@click.command(hidden=True)
+@click.argument("words", nargs=-1)
+@click.option("--link", required=True)
+@pipeline_options
+def node(words: tuple[str, ...], link: str, **options: Any) -> int:
+    """Make one target for GNU make."""
+    from dasktune.makefile import run_node
+
+    change_folder(options["folders"])
+    targets, variables = split_words(words)
+    sweep = open_sweep(options["file"], options["store"], variables)
+    summary = run_node(sweep, targets[0], link)
+    for outcome in summary.failures():
+        _tell_failure(sweep, outcome.target, outcome.error)
+    return summary.exit_code
+
+
+def _request(targets: list[str], options: dict[str, Any]) -> Request:
+    from dasktune.plan import Request
+
+    return Request(
+        goals=tuple(targets),
+        always_make=options["always_make"],
+        old=frozenset(options["old"]),
+        new=frozenset(options["new"]),
+    )
+
+
+def _known(targets: list[str], sweep: Sweep, keep_going: bool) -> tuple[list[str], bool]:
+    """Keep the targets that exist; tell of the others, and go on only with ``-k``."""
+    from dasktune.plan import resolve_goal
+
+    specs = sweep.pipeline.trials()
+    found = []
+    for target in targets:
+        try:
+            found.append(resolve_goal(target, specs))
+        except UsageError as error:
+            if not keep_going:
+                raise
+            click.echo(f"dasktune: *** {error}", err=True)
+    if not found:
+        raise UsageError("no target is left to make.")
+    return found, len(found) < len(targets)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(soft_wrap=True)
+
+
+def _progress(sweep: Sweep, options: dict[str, Any]) -> Progress:
+    from dasktune.progress import Display, JsonLines, Lines, Progress
+
+    objective = sweep.pipeline.objective
+    if options["as_json"]:
+        return JsonLines(objective, sys.stdout)
+    if options["silent"]:
+        return Progress(objective)
+    if sys.stdout.isatty() and not options["trace"]:
+        return Display(objective, _console())
+    return Lines(objective, sys.stdout, trace=options["trace"])
+
+
+def _tell_dry(plan: Plan, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(plan.to_json()))
+        return
+    for target in plan.to_run():
+        click.echo(f"{target.verb}  ({target.reason})")
+    if plan.up_to_date:
+        _tell_nothing(plan)
+
+
+def _tell_nothing(plan: Plan) -> None:
+    for goal in plan.request.goals:
+        if plan.targets[goal].phony:
+            click.echo(f"dasktune: Nothing to be done for '{goal}'.")
+        else:
+            click.echo(f"dasktune: '{goal}' is up to date.")
+
+
+def _forecast(plan: Plan, jobs: int) -> str:
+    from dasktune.plan import State
+    from dasktune.progress import duration
+
+    if plan.up_to_date:
+        return "Nothing to be done."
+    seconds = plan.seconds_left(jobs)
+    count = plan.count(State.STALE) + plan.count(State.PENDING)
+    kept = plan.count(State.DONE)
+    words = f"would train {count} trials, keeps {kept}"
+    if seconds is None:
+        return words + "; no trial was ever timed"
+    each = duration(plan.earlier_seconds or 0)
+    return words + f"; about {duration(seconds)} with -j {jobs} ({each} a trial)"
+
+
+def _tell_failure(sweep: Sweep, target: str, error: str) -> None:
+    trial = target.removeprefix("trained/")
+    log = f" (log: dasktune logs -f {sweep.file} '{trial}')" if trial != target else ""
+    click.echo(f"dasktune: *** [{sweep.file}: {target}] {error}{log}", err=True)
+
+
+def _conclude(sweep: Sweep, summary: Summary, options: dict[str, Any]) -> int:
+    """Tell what became of a run, and give the exit code (negative for a signal)."""
+    plan = summary.plan
+    if plan.up_to_date:
+        if not options["silent"] and not options["as_json"]:
+            _tell_nothing(plan)
+        return 0
+    for outcome in summary.failures():
+        ignored = " (ignored)" if options["ignore_errors"] else ""
+        _tell_failure(sweep, outcome.target, outcome.error + ignored)
+    missing = [] if options["ignore_errors"] else summary.not_remade()
+    if summary.interrupted:
+        click.echo("dasktune: *** interrupted; what is finished is kept.", err=True)
+        return -summary.interrupted
+    for goal in missing:
+        click.echo(f"dasktune: Target '{goal}' not remade because of errors.", err=True)
+    if not options["silent"] and not options["as_json"]:
+        _tell_results(sweep, summary)
+    return summary.exit_code
+
+
+def _tell_results(sweep: Sweep, summary: Summary) -> None:
+    from dasktune.progress import duration
+
+    made = [o for o in summary.made() if o.target.startswith("trained/")]
+    trials = summary.plan.trials()
+    failed = [o for o in summary.failures() if o.target.startswith("trained/")]
+    if trials:
+        words = f"trained {len(made)} of {len(trials)} trials"
+        kept = len(trials) - len(made) - len(failed)
+        words += f", kept {kept}" if kept else ""
+        words += f", {len(failed)} failed" if failed else ""
+        spent = sum(outcome.seconds for outcome in made)
+        click.echo(f"{words}; {duration(spent)} of training")
+    if summary.collated_key() is None:
+        return
+    from dasktune.results import open_results
+    from dasktune.tables import best_lines, leaderboard_table
+
+    dataset = open_results(f"{sweep.store.collated(summary.collated_key() or '')}/results.zarr")
+    console = _console()
+    console.print(leaderboard_table(dataset, 10))
+    for line in best_lines(dataset, sweep.store):
+        console.print(line, highlight=False)
+
+
+def _touch(sweep: Sweep, request: Request, *, silent: bool) -> int:
+    from dasktune.touch import touch
+
+    sweep.store.prepare()
+    sweep.codes.save(sweep.store)
+    for name in touch(sweep.planner(), request):
+        if not silent:
+            click.echo(f"touch {name}")
+    return 0
+
+
+def _clean(sweep: Sweep, *, dry: bool, silent: bool) -> None:
+    """Remove all that was made of a pipeline."""
+    import os
+    import shutil
+
+    root = sweep.store.root
+    trials = sum(len(keys) for keys in sweep.store.listing("trained").values())
+    if not silent:
+        click.echo(f"remove {root} ({trials} trained trials)")
+    if dry or not os.path.isdir(root):
+        return
+    shutil.rmtree(root)

@@ -1,0 +1,97 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from dasktune.errors import UsageError
+
+if TYPE_CHECKING:
+    from dasktune.sweep import Sweep
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Jobs(click.ParamType):
+    """A number of jobs, or ``max`` for as many as the resources allow."""
+
+    name = "N"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | None:
+        """Read the number."""
+        if value is None or value == "max":
+            return None
+        try:
+            jobs = int(value)
+        except ValueError:
+            jobs = 0
+        if jobs < 1:
+            self.fail(f"-j takes a number of at least 1, but got {value!r}.", param, ctx)
+        return jobs
+
+
+def pipeline_options(command: F) -> F:
+    """Add the options that find a pipeline and its store."""
+    for option in (
+        click.option("--debug", is_flag=True, help="Show a traceback of dasktune's own errors."),
+        click.option("--store", default="dist", show_default=True, help="Where targets are kept."),
+        click.option(
+            "-C", "folders", multiple=True, metavar="DIR", help="Change to DIR first."
+        ),
+        click.option(
+            "-f", "--file", metavar="FILE",
+            help="The pipeline file; else pipeline.py, or the only one in pipelines/.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def change_folder(folders: Sequence[str]) -> None:
+    """Change to folders, each relative to the one before.
+
+    Raises
+    ------
+    UsageError
+        If one does not exist.
+    """
+    for folder in folders:
+        try:
+            os.chdir(folder)
+        except OSError as error:
+            raise UsageError(f"{folder}: {error.strerror}.") from error
+
+
+def split_words(words: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """Tell targets from ``VAR=VAL``.
+
+    Returns
+    -------
+    (list of str, dict of str to list of str)
+        The targets, and the values of each variable, split at commas outside of brackets.
+    """
+    targets: list[str] = []
+    variables: dict[str, list[str]] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or word.startswith("trained/"):
+            targets.append(word)
+        elif not name.isidentifier():
+            raise UsageError(f"a variable is set as NAME=VALUE, but got {word!r}.")
+        elif not value:
+            raise UsageError(f"the variable {name!r} needs a value, as in {name}=1.")
+        else:
+            variables[name] = re.split(r",(?![^(\[]*[)\]])", value)
+    return targets, variables
+
+
+def open_sweep(file: str | None, store: str, variables: dict[str, list[str]]) -> Sweep:
+    """Load the pipeline that the options name."""
+    from dasktune.sweep import Sweep, find_file
+
+    return Sweep.load(find_file(file), store=store, overrides=variables)

@@ -1,0 +1,147 @@
+"""A configuration and a trial: one point of the space, and that point with its replicate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from dasktune.errors import SpaceError
+from dasktune.fingerprint import digest, typed
+
+Value: TypeAlias = None | bool | int | float | str | tuple["Value", ...]
+"""What a hyperparameter can be."""
+
+_READABLE = 100  # characters of a trial's id that are for people; a file name holds 255 bytes
+
+
+def plain(value: Any, *, where: str) -> Value:
+    """Turn a value into one a config can hold: None, bool, int, float, str or tuples of them.
+
+    Raises
+    ------
+    SpaceError
+        If the value is anything else, such as a function or an array.
+    """
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        value = value.item()  # NumPy's and torch's scalars
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return tuple(plain(item, where=where) for item in value)
+    raise SpaceError(
+        f"{where} must be None, a bool, a number, a string or a tuple of these, "
+        f"but got {value!r} ({type(value).__name__}). "
+        "Name it by a string and look it up in train()."
+    )
+
+
+class Config(Mapping[str, Value]):
+    """One point of a space: an immutable mapping of hyperparameters, also read as attributes.
+
+    Parameters
+    ----------
+    values : mapping of str to value
+        The hyperparameters. One that does not exist at this point is absent.
+
+    Examples
+    --------
+    >>> config = Config({"lr": 0.1, "hidden": 64})
+    >>> config["lr"], config.hidden
+    (0.1, 64)
+    """
+
+    __slots__ = ("_values",)
+    _values: dict[str, Value]
+
+    def __init__(self, values: Mapping[str, Value]) -> None:
+        object.__setattr__(self, "_values", dict(values))
+
+    def __getitem__(self, name: str) -> Value:
+        try:
+            return self._values[name]
+        except KeyError:
+            raise KeyError(
+                f"no hyperparameter {name!r} in this config; it has {', '.join(self._values)}"
+            ) from None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        try:
+            return self._values[name]
+        except KeyError as error:
+            raise AttributeError(str(error)) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"a config cannot be changed (tried to set {name!r})")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __hash__(self) -> int:
+        return hash(tuple(sorted(self._values.items(), key=lambda item: item[0])))
+
+    def __repr__(self) -> str:
+        return f"Config({', '.join(f'{k}={v!r}' for k, v in self._values.items())})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Config, (self._values,))
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """One config × one replicate, by which a trial is known everywhere.
+
+    Attributes
+    ----------
+    config : Config
+        The hyperparameters, without the replicate.
+    replicate : dict of str to int
+        The replicate's axis and its value, such as ``{"seed": 0}``; empty without replicates.
+    common : bool
+        Whether all configs share the random numbers of a replicate.
+    id : str
+        A stable name, readable by a person: ``"lr=0.01,hidden=64,seed=0-3fa2b1c4"``.
+    seed : int
+        32 bits for the random number generators, made from the content, never from the order.
+    """
+
+    config: Config
+    replicate: dict[str, int] = field(default_factory=dict)
+    common: bool = False
+    id: str = field(init=False)
+    seed: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        identity = {"config": typed(self.config), "replicate": typed(self.replicate)}
+        content = digest(identity)
+        words = ",".join(f"{k}={_short(v)}" for k, v in self.axes().items())
+        words = re.sub(r"[^A-Za-z0-9_.,=+-]", "_", words)[:_READABLE]
+        origin = digest(["common", typed(self.replicate)]) if self.common else content
+        object.__setattr__(self, "id", f"{words}-{content[:8]}")
+        object.__setattr__(self, "seed", int(origin[-8:], 16))
+
+    def axes(self) -> dict[str, Value]:
+        """Give the hyperparameters and the replicate in one mapping."""
+        return {**self.config, **self.replicate}
+
+    def parts(self) -> dict[str, Any]:
+        """Give what of this trial goes into its key."""
+        return {
+            "config": {name: typed(value) for name, value in self.config.items()},
+            "replicate": {name: typed(value) for name, value in self.replicate.items()},
+            "seed": self.seed,
+        }
+
+
+def _short(value: Value) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, tuple):
+        return "x".join(_short(item) for item in value)
+    return str(value)

@@ -1,0 +1,57 @@
+"""Keys: what goes into each kind of target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dasktune.config import TrialSpec, Value
+from dasktune.fingerprint import key, typed
+from dasktune.objective import Objective
+from dasktune.outcome import Outcome
+
+
+def preprocess_parts(
+    code: str, variables: Mapping[str, Value], inputs: Mapping[str, str]
+) -> dict[str, Any]:
+    """Collect what goes into the key of the preprocessed data.
+
+    Parameters
+    ----------
+    code : str
+        Digest of the recipe's code.
+    variables : mapping
+        The recipe's variables.
+    inputs : mapping of str to str
+        Digests of the raw inputs by name.
+    """
+    return {"code": code, "variables": _named(variables), "inputs": dict(inputs)}
+
+
+def train_parts(
+    spec: TrialSpec, code: str, variables: Mapping[str, Value], data: str
+) -> dict[str, Any]:
+    """Collect what goes into a trial's key.
+
+    Parameters
+    ----------
+    spec : TrialSpec
+        The trial.
+    code : str
+        Digest of the train recipe's code.
+    variables : mapping
+        The train recipe's variables.
+    data : str
+        Digest of the preprocessed data: of what came out, so that an equal result cuts off.
+    """
+    return {**spec.parts(), "code": code, "variables": _named(variables), "data": data}
+
+
+def collate_key(code: str, objective: Objective, outcomes: Sequence[Outcome]) -> str:
+    """Make the key of a collation: of the recipe, and of what became of each trial."""
+    trials = [[o.target, o.key, o.digest, o.status, o.error] for o in outcomes]
+    return key("collate", {"code": code, "objective": str(objective), "trials": trials})
+
+
+def _named(variables: Mapping[str, Value]) -> dict[str, Any]:
+    return {name: typed(value) for name, value in variables.items()}

@@ -1,0 +1,57 @@
+"""Outcomes: the small messages that nodes send back; the results themselves are files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["ok", "failed", "skipped", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one target.
+
+    Attributes
+    ----------
+    target : str
+        The target's name.
+    key, digest : str
+        Of what went in, and of what came out; the digest is empty unless `status` is ``"ok"``.
+    status : {"ok", "failed", "skipped", "interrupted"}
+        Skipped: not started, because the run was stopping. Interrupted: left at a checkpoint.
+    made : bool
+        Whether the recipe ran; False where a result was found that is still good.
+    seconds : float
+        How long the recipe took.
+    value : float or None
+        A trial's objective.
+    error : str
+        One line, where the status is ``"failed"``.
+    """
+
+    target: str
+    key: str
+    digest: str = ""
+    status: Status = "ok"
+    made: bool = True
+    seconds: float = 0.0
+    value: float | None = None
+    error: str = ""
+
+
+class TargetFailed(Exception):
+    """The recipe of a target failed; raised in a node, so that Dask shows it as erred.
+
+    Attributes
+    ----------
+    outcome : Outcome
+        What became of the target.
+    """
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+
+    def __str__(self) -> str:
+        return f"{self.outcome.target}: {self.outcome.error}"

@@ -1,0 +1,208 @@
+"""The pipeline: what a user's file describes."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from dasktune.config import TrialSpec, Value, plain
+from dasktune.design import Design
+from dasktune.domain import literal
+from dasktune.errors import PipelineError, UsageError, did_you_mean
+from dasktune.objective import Objective
+from dasktune.space import Space
+
+
+class Pipeline:
+    """A sweep: preprocess once, train every configuration, collate.
+
+    Parameters
+    ----------
+    space : Space or Design
+        The hyperparameters. A `Space` stands for its full grid; `Space.random`, `Space.sobol`,
+        `Space.latin_hypercube` and `Space.explicit` give other designs.
+    preprocess : callable
+        Gives a mapping of split names to `xarray.Dataset`, in memory or chunked by Dask. Its
+        keyword parameters are variables that the command line overrides (``images=5000``).
+    train : callable
+        ``train(trial, data)`` trains one configuration and reports its metrics; it may give
+        back a `torch.nn.Module` or a mapping of names to arrays, which is kept. Further
+        parameters, with defaults, are variables that the command line overrides.
+    objective : str
+        ``"max"`` or ``"min"`` and the name of a metric.
+    collate : callable, optional
+        ``collate(dataset)`` gives the dataset back with derived variables.
+    resources : mapping of str to number, default ``{"GPU": 1}``
+        What a worker must offer to train one trial. On one machine the workers that dasktune
+        starts offer it, whether there is a GPU or not.
+    inputs : sequence of path, optional
+        Raw files and folders that `preprocess` reads, relative to the pipeline file. They
+        count by their content.
+    uses : sequence of callable, optional
+        Code that is reached in ways that cannot be seen (registries, ``getattr``), to be
+        counted as part of `train`.
+    threads : int, default 1
+        Threads that the numerical libraries may take for one trial.
+    checkpoint_every : float, default 30.0
+        Least number of seconds between two checkpoints of a trial.
+
+    Raises
+    ------
+    PipelineError
+        If a part does not fit.
+    """
+
+    def __init__(
+        self,
+        space: Space | Design,
+        preprocess: Callable[..., Mapping[str, Any]],
+        train: Callable[..., Any],
+        *,
+        objective: str,
+        collate: Callable[[Any], Any] | None = None,
+        resources: Mapping[str, float] | None = None,
+        inputs: Sequence[str | os.PathLike[str]] = (),
+        uses: Sequence[Callable[..., Any]] = (),
+        threads: int = 1,
+        checkpoint_every: float = 30.0,
+    ) -> None:
+        if isinstance(space, Space):
+            space = space.grid()
+        if not isinstance(space, Design):
+            raise PipelineError(
+                f"a pipeline's space must be a dasktune.Space, but got {space!r}. "
+                "Write Space(lr=choice(0.1, 0.01))."
+            )
+        self.design = space
+        self.preprocess = preprocess
+        self.train = train
+        self.collate = collate
+        self.objective = Objective.parse(objective)
+        self.resources = _resources({"GPU": 1} if resources is None else resources)
+        self.inputs = tuple(os.fspath(path) for path in inputs)
+        self.uses = tuple(uses)
+        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+            raise PipelineError(f"threads must be an int of at least 1, but got {threads!r}.")
+        self.threads = threads
+        self.checkpoint_every = float(checkpoint_every)
+        self.variables = {
+            "preprocess": _variables(preprocess, "preprocess", ()),
+            "train": _variables(train, "train", ("trial", "data")),
+        }
+        if collate is not None:
+            _variables(collate, "collate", ("dataset",))
+        clash = set(self.design.space.names) & set(self.variable_names())
+        if clash:
+            raise PipelineError(
+                f"a name is either a hyperparameter or a variable, but {sorted(clash)[0]!r} is "
+                "both. Rename the parameter of the function."
+            )
+
+    @property
+    def space(self) -> Space:
+        """The hyperparameters and their domains."""
+        return self.design.space
+
+    def trials(self) -> tuple[TrialSpec, ...]:
+        """List the trials of the sweep, in the order of the design."""
+        return self.design.trials()
+
+    def variable_names(self) -> tuple[str, ...]:
+        """List the variables of all recipes."""
+        return tuple(dict.fromkeys([*self.variables["preprocess"], *self.variables["train"]]))
+
+    def override(self, values: Mapping[str, Sequence[str]]) -> Pipeline:
+        """Give this pipeline with hyperparameters or variables set on the command line.
+
+        Parameters
+        ----------
+        values : mapping of str to sequence of str
+            For each name the texts typed behind ``=``, split at commas.
+
+        Raises
+        ------
+        UsageError
+            If there is no such name, or a text cannot be read.
+        """
+        changed = copy.copy(self)
+        changed.variables = {recipe: dict(named) for recipe, named in self.variables.items()}
+        names = self.variable_names()
+        for name in values:
+            if name not in names and name not in self.space.names:
+                known = [*self.space.names, *names]
+                raise UsageError(
+                    f"no hyperparameter or variable {name!r} in this pipeline."
+                    + did_you_mean(name, known)
+                )
+        for recipe in changed.variables.values():
+            for name in recipe.keys() & values.keys():
+                recipe[name] = _read(name, recipe[name], values[name])
+        narrowed = {name: texts for name, texts in values.items() if name in self.space.names}
+        if narrowed:
+            changed.design = self.design.override(narrowed)
+        return changed
+
+    def __repr__(self) -> str:
+        return f"<Pipeline: {self.design.describe()}, {self.objective}>"
+
+
+def _resources(resources: Mapping[str, float]) -> dict[str, float]:
+    checked: dict[str, float] = {}
+    for name, amount in dict(resources).items():
+        number = isinstance(amount, (int, float)) and not isinstance(amount, bool)
+        if not isinstance(name, str) or not number or not 0 < amount < float("inf"):
+            raise PipelineError(
+                "resources must map names to positive numbers, as in {'GPU': 1}, "
+                f"but got {name!r}: {amount!r}."
+            )
+        checked[name] = float(amount)
+    return checked
+
+
+def _variables(
+    recipe: Callable[..., Any], role: str, given: tuple[str, ...]
+) -> dict[str, Value]:
+    """List a recipe's keyword parameters and defaults, after those that it is `given`."""
+    shape = f"{role}({', '.join(given)})"
+    if not callable(recipe):
+        raise PipelineError(f"{role} must be a function like {shape}, but got {recipe!r}.")
+    parameters = list(inspect.signature(recipe).parameters.values())
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    first, rest = parameters[: len(given)], parameters[len(given) :]
+    if len(first) < len(given) or any(p.kind not in positional for p in first):
+        raise PipelineError(
+            f"{role} must be a function like {shape}, but got {role}{inspect.signature(recipe)}."
+        )
+    variables: dict[str, Value] = {}
+    for parameter in rest:
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        if parameter.default is parameter.empty or parameter.kind is parameter.POSITIONAL_ONLY:
+            raise PipelineError(
+                f"{role} must be a function like {shape}, whose further parameters have "
+                f"defaults, but {parameter.name!r} has none."
+            )
+        variables[parameter.name] = plain(parameter.default, where=f"{role}({parameter.name}=…)")
+    return variables
+
+
+def _read(name: str, default: Value, texts: Sequence[str]) -> Value:
+    if len(texts) != 1 and not isinstance(default, tuple):
+        raise UsageError(
+            f"the variable {name!r} takes one value, but got {','.join(texts)!r}. "
+            "Make it a hyperparameter to try several."
+        )
+    value = literal(",".join(texts)) if isinstance(default, tuple) else literal(texts[0])
+    if isinstance(default, str):
+        value = texts[0]
+    if isinstance(default, float) and type(value) is int:
+        value = float(value)
+    if default is not None and type(value) is not type(default):
+        raise UsageError(
+            f"the variable {name!r} must be of type {type(default).__name__}, as {default!r}, "
+            f"but got {texts[0]!r}."
+        )
+    return value

@@ -1,0 +1,42 @@
+"""Provenance: with what, and where, a result was made; recorded, and not part of any key."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import platform
+import socket
+import sys
+from typing import Any
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """List the versions of Python and of the libraries that can change a result."""
+    found = {"python": platform.python_version()}
+    for name in ("dasktune", "torch", "numpy", "xarray", "zarr", "scikit-learn", "dask"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def place(worker: str) -> dict[str, Any]:
+    """Say where this process runs.
+
+    Parameters
+    ----------
+    worker : str
+        The Dask worker's name, or ``"none"``.
+    """
+    return {"host": socket.gethostname(), "pid": os.getpid(), "worker": worker, "device": device()}
+
+
+def device() -> str:
+    """Name the device that torch would train on: ``"cuda:0 (NVIDIA H100)"`` or ``"cpu"``."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return f"cuda:0 ({torch.cuda.get_device_name(0)})"
+    return "cpu"

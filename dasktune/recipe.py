@@ -1,0 +1,131 @@
+"""Recipes on a worker: the code that a plan was made with, and no other."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from dasktune.commit import write_atomically
+from dasktune.errors import CodeSkewError, StoreError
+from dasktune.load import activate, find_pipeline
+from dasktune.pipeline import Pipeline
+from dasktune.closure import Code, fingerprint
+from dasktune.source import Sources
+from dasktune.store import Store
+
+ROLES = ("preprocess", "train", "collate")
+
+
+@dataclass(frozen=True)
+class Codes:
+    """The code of a pipeline: its sources, and what each recipe reaches of them.
+
+    Attributes
+    ----------
+    sources : Sources
+        The texts of the user's modules.
+    codes : dict of str to Code
+        By role: ``"preprocess"``, ``"train"``, ``"collate"``.
+    """
+
+    sources: Sources
+    codes: dict[str, Code]
+
+    @property
+    def digest(self) -> str:
+        """Digest of the sources, by which workers ask for them."""
+        return self.sources.digest
+
+    def save(self, store: Store) -> None:
+        """Write the sources into the store, for workers and for `why`."""
+        path = store.sources(self.digest)
+        if not os.path.exists(path):
+            tree = {
+                "sources": self.sources.to_json(),
+                "codes": {
+                    role: {"parts": code.parts, "texts": code.texts, "digest": code.digest}
+                    for role, code in self.codes.items()
+                },
+            }
+            write_atomically(path, json.dumps(tree, indent=1).encode())
+
+
+def codes_of(pipeline: Pipeline) -> Codes:
+    """Fingerprint the recipes of a pipeline.
+
+    Raises
+    ------
+    SourceError
+        If the identity of some code cannot be told.
+    """
+    sources = Sources.snapshot(pipeline.train.__module__)
+    codes = {
+        "preprocess": fingerprint(pipeline.preprocess, sources),
+        "train": fingerprint(pipeline.train, sources, uses=pipeline.uses),
+    }
+    if pipeline.collate is not None:
+        codes["collate"] = fingerprint(pipeline.collate, sources)
+    _live[sources.digest] = pipeline
+    return Codes(sources, codes)
+
+
+def read_codes(store: Store, digest: str) -> dict[str, Any] | None:
+    """Read what `Codes.save` wrote, or None where it is gone."""
+    try:
+        with open(store.sources(digest), "rb") as file:
+            tree: dict[str, Any] = json.load(file)
+            return tree
+    except (OSError, ValueError):
+        return None
+
+
+_live: dict[str, Pipeline] = {}
+_checked: set[tuple[str, str, str]] = set()
+_lock = threading.RLock()
+
+
+def recipe_pipeline(store: Store, sources_digest: str, role: str, code_digest: str) -> Pipeline:
+    """Give the pipeline whose recipe has just the code that a plan was made with.
+
+    Parameters
+    ----------
+    store : Store
+        Where the sources are.
+    sources_digest : str
+        Digest of the sources.
+    role : str
+        ``"preprocess"``, ``"train"`` or ``"collate"``.
+    code_digest : str
+        Digest of the code that the recipe must have.
+
+    Raises
+    ------
+    CodeSkewError
+        If this process would run other code.
+    """
+    with _lock:
+        pipeline = _live.get(sources_digest)
+        if pipeline is None:
+            tree = read_codes(store, sources_digest)
+            if tree is None:
+                raise StoreError(
+                    f"cannot read {store.sources(sources_digest)}, which holds the pipeline's "
+                    "code. All workers must see the folder of the store."
+                )
+            sources = Sources.from_json(tree["sources"])
+            pipeline = find_pipeline(activate(sources))
+            _live[sources_digest] = pipeline
+        if (sources_digest, role, code_digest) not in _checked:
+            sources = Sources.snapshot(pipeline.train.__module__)
+            uses = pipeline.uses if role == "train" else ()
+            found = fingerprint(getattr(pipeline, role), sources, uses=uses)
+            if found.digest != code_digest:
+                raise CodeSkewError(
+                    f"this worker holds other code for {role} than the plan was made with. "
+                    "Restart the workers, or the notebook, and run again."
+                )
+            _checked.add((sources_digest, role, code_digest))
+        return pipeline

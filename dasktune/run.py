@@ -1,0 +1,352 @@
+"""Making: run what a plan says is out of date, and tell what became of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dasktune.commit import sweep as sweep_tmp
+from dasktune.outcome import Outcome, TargetFailed
+from dasktune.plan import Plan, Request, State
+from dasktune.runfolder import RunFolder
+from dasktune.sweep import Sweep
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from dasktune.graph import Tasks
+
+Observer = Callable[[dict[str, Any]], None]
+"""Takes the events of a run, one by one: ``plan``, ``cluster``, ``started``, ``report``,
+``resumed``, ``finished`` (with an `Outcome`), ``note``."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run.
+
+    Attributes
+    ----------
+    cluster : str or distributed.Client
+        ``"none"``: in this process; ``"local"``: workers on this machine; a scheduler's
+        address; or a client of any cluster.
+    jobs : int or None
+        Trials at a time; None for as many as the resources allow.
+    keep_going : bool
+        ``-k``: go on with what does not depend on a failed target.
+    ignore_errors : bool
+        ``-i``: go on with everything; failed trials are NaN in the dataset.
+    tee : bool
+        Whether what trials print is shown as well; only with cluster ``"none"``.
+    debug : bool
+        Let the exception of a recipe through as it is; only with cluster ``"none"``.
+    """
+
+    cluster: str | Client = "local"
+    jobs: int | None = None
+    keep_going: bool = False
+    ignore_errors: bool = False
+    tee: bool = False
+    debug: bool = False
+
+
+@dataclass
+class Summary:
+    """What became of a run.
+
+    Attributes
+    ----------
+    plan : Plan
+        What was to be done.
+    outcomes : dict of str to Outcome
+        What became of the targets that were tried, in the order in which they ended.
+    interrupted : int
+        The signal that stopped the run, or 0.
+    ignore_errors : bool
+        Whether failures count as successes.
+    """
+
+    plan: Plan
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    interrupted: int = 0
+    ignore_errors: bool = False
+
+    def failures(self) -> list[Outcome]:
+        """List the targets that failed."""
+        return [o for o in self.outcomes.values() if o.status == "failed"]
+
+    def made(self) -> list[Outcome]:
+        """List the targets that were made anew."""
+        return [o for o in self.outcomes.values() if o.status == "ok" and o.made]
+
+    def not_remade(self) -> list[str]:
+        """List the goals that are not up to date now."""
+        return [
+            goal
+            for goal in self.plan.request.goals
+            if any(self._missing(name) for name in self._closure(goal))
+        ]
+
+    @property
+    def exit_code(self) -> int:
+        """As make's: 0, or 2 after any error."""
+        if self.ignore_errors and not self.interrupted:
+            return 0
+        return 2 if self.failures() or self.interrupted or self.not_remade() else 0
+
+    def collated_key(self) -> str | None:
+        """Give the key of the collation that this run made or found, if it has one."""
+        outcome = self.outcomes.get("collated")
+        if outcome is None and "collated" in self.plan.targets:
+            outcome = self.plan.targets["collated"].outcome
+        return outcome.key if outcome is not None and outcome.status == "ok" else None
+
+    def _missing(self, name: str) -> bool:
+        target = self.plan.targets[name]
+        if target.state is State.DONE or target.phony:
+            return False
+        outcome = self.outcomes.get(name)
+        return outcome is None or outcome.status != "ok"
+
+    def _closure(self, goal: str) -> list[str]:
+        found, stack = [], [goal]
+        seen = {goal}
+        while stack:
+            name = stack.pop()
+            found.append(name)
+            for need in self.plan.targets[name].needs:
+                if need in self.plan.targets and need not in seen:
+                    seen.add(need)
+                    stack.append(need)
+        return found
+
+
+def make(
+    sweep: Sweep,
+    request: Request | None = None,
+    options: Options | None = None,
+    observe: Observer = lambda event: None,
+) -> Summary:
+    """Bring the goals up to date.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        What to make.
+    request : Request, optional
+        The goals and what is forced; ``all`` if not given.
+    options : Options, optional
+        Where and how to run.
+    observe : callable, optional
+        Takes the events of the run.
+
+    Returns
+    -------
+    Summary
+        What became of it. A failed target is no exception here; see `Summary.exit_code`.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be written.
+    ClusterError
+        If there is no cluster, or none that offers the resources.
+    """
+    options = options or Options()
+    plan = sweep.plan(request)
+    summary = Summary(plan, ignore_errors=options.ignore_errors)
+    observe({"event": "plan", "plan": plan})
+    if plan.up_to_date:
+        return summary
+    sweep.store.prepare()
+    sweep_tmp(sweep.store)
+    sweep.codes.save(sweep.store)
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{os.urandom(2).hex()}"
+    run = RunFolder(sweep.store.run(name))
+    run.create()
+    tasks = sweep.tasks(
+        plan,
+        name,
+        keep_going=options.keep_going,
+        ignore_errors=options.ignore_errors,
+        tee=options.tee,
+    )
+
+    def took(outcome: Outcome) -> None:
+        summary.outcomes[outcome.target] = outcome
+        observe({"event": "finished", "outcome": outcome})
+
+    try:
+        with _signals(run, summary, observe):
+            if options.cluster == "none":
+                _run_here(plan, tasks, run, options, took, observe)
+            else:
+                _run_on_cluster(sweep, plan, tasks, options, took, observe)
+    except KeyboardInterrupt:
+        summary.interrupted = summary.interrupted or signal.SIGINT
+    finally:
+        shutil.rmtree(run.path, ignore_errors=True)
+    return summary
+
+
+def _run_here(
+    plan: Plan,
+    tasks: Tasks,
+    run: RunFolder,
+    options: Options,
+    took: Callable[[Outcome], None],
+    observe: Observer,
+) -> None:
+    """Run the plan in this process, in make's order."""
+    from dasktune.collate import collate
+    from dasktune.preprocess import preprocess
+    from dasktune.train import train
+
+    outcomes = {name: t.outcome for name, t in plan.targets.items() if t.outcome is not None}
+
+    def attempt(recipe: Callable[[], Outcome], name: str) -> None:
+        try:
+            outcome = recipe()
+        except TargetFailed as failure:
+            outcome = failure.outcome
+        outcomes[name] = outcome
+        if outcome.made or outcome.status != "skipped":
+            took(outcome)
+
+    for target in plan.targets.values():
+        if target.state is State.DONE or target.phony:
+            continue
+        if target.name == "preprocessed":
+            attempt(lambda: preprocess(tasks.preprocess, emit=observe, debug=options.debug), target.name)
+        elif target.spec is not None:
+            data, task = outcomes["preprocessed"], tasks.train[target.name]
+            attempt(lambda: train(task, data, emit=observe, debug=options.debug), target.name)
+        else:
+            trials = [outcomes[name] for name in plan.targets["trained"].needs]
+            failed = any(o.status == "failed" and o.made for o in trials)
+            if failed and not options.ignore_errors:
+                continue
+            attempt(lambda: collate(tasks.collate, trials, emit=observe, debug=options.debug), target.name)
+
+
+def _run_on_cluster(
+    sweep: Sweep,
+    plan: Plan,
+    tasks: Tasks,
+    options: Options,
+    took: Callable[[Outcome], None],
+    observe: Observer,
+) -> None:
+    """Submit the plan's graph, and follow it until all its nodes have ended."""
+    from dasktune.cluster import check_resources, connect
+
+    if isinstance(options.cluster, str):
+        with connect(
+            options.cluster,
+            jobs=options.jobs,
+            resources=tasks.resources,
+            threads=sweep.pipeline.threads,
+        ) as client:
+            _follow(client, plan, tasks, options, took, observe)
+    else:
+        check_resources(options.cluster, tasks.resources)
+        _follow(options.cluster, plan, tasks, options, took, observe)
+
+
+def _follow(
+    client: Client,
+    plan: Plan,
+    tasks: Tasks,
+    options: Options,
+    took: Callable[[Outcome], None],
+    observe: Observer,
+) -> None:
+    from distributed import as_completed
+
+    from dasktune.graph import TOPIC, build
+
+    observe({"event": "cluster", "dashboard": client.dashboard_link})
+    client.subscribe_topic(TOPIC, lambda event: observe(event[1]))
+    nodes = build(plan, tasks, suffix=f"-{os.urandom(3).hex()}")
+    workers = _some_workers(client, tasks, options)
+    futures = client.compute(
+        list(nodes.values()), optimize_graph=False, workers=workers, allow_other_workers=False
+    )
+    names = dict(zip((future.key for future in futures), nodes, strict=True))
+    try:
+        for future in as_completed(futures):
+            name = names[future.key]
+            outcome = _outcome_of(future, name)
+            if outcome is not None:
+                took(outcome)
+            future.release()
+    finally:
+        with contextlib.suppress(Exception):
+            client.cancel(futures)
+            client.unsubscribe_topic(TOPIC)
+
+
+def _outcome_of(future: Any, name: str) -> Outcome | None:
+    """Tell what became of a node, or None where another node tells it."""
+    if future.status == "finished":
+        result = future.result()
+        skipped = isinstance(result, Outcome) and result.status == "skipped"
+        return None if skipped or not isinstance(result, Outcome) else result
+    if future.status == "cancelled":
+        return None
+    error = future.exception()
+    if isinstance(error, TargetFailed):
+        return error.outcome if error.outcome.target == name else None
+    if name == "trained":
+        return None
+    text = " ".join(str(error).split())
+    return Outcome(name, "", status="failed", error=f"{type(error).__name__}: {text}")
+
+
+def _some_workers(client: Client, tasks: Tasks, options: Options) -> list[str] | None:
+    """Choose as many workers of a running cluster as ``-j`` allows trials at a time."""
+    if options.jobs is None or options.cluster == "local":
+        return None
+    chosen: list[str] = []
+    slots = 0
+    for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
+        offered = worker.get("resources", {})
+        fits = [offered.get(name, 0) // amount for name, amount in tasks.resources.items()]
+        room = int(min([worker["nthreads"], *fits]))
+        if room and slots + room <= max(options.jobs, room if not chosen else 0):
+            chosen.append(address)
+            slots += room
+    return chosen or None
+
+
+@contextlib.contextmanager
+def _signals(run: RunFolder, summary: Summary, observe: Observer) -> Iterator[None]:
+    """Stop gently at the first Ctrl-C (or SIGTERM), and at once at the second."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        if summary.interrupted:
+            raise KeyboardInterrupt
+        summary.interrupted = number
+        run.interrupt(signal.Signals(number).name)
+        observe({
+            "event": "note",
+            "text": "stopping: nothing new is started; what runs is left at its next "
+            "checkpoint, or finished if it has none. Once more to kill it.",
+        })
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

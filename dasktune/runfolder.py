@@ -1,0 +1,82 @@
+"""The run's folder: how the driver and its workers tell each other when to stop.
+
+Files are all they share for certain, on one machine and on a cluster.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+
+MAX_ATTEMPTS = 3
+"""Times that a worker process may die under a trial before the trial counts as crashed."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run.
+
+    Attributes
+    ----------
+    path : str
+        ``runs/<run>`` of the store.
+    """
+
+    path: str
+
+    def create(self) -> None:
+        """Create the folder."""
+        os.makedirs(f"{self.path}/attempts", exist_ok=True)
+
+    @property
+    def stop_flag(self) -> str:
+        """The file that says: start nothing new."""
+        return f"{self.path}/stop"
+
+    @property
+    def interrupt_flag(self) -> str:
+        """The file that says: start nothing new, and leave what runs at its next checkpoint."""
+        return f"{self.path}/interrupt"
+
+    def stop(self, why: str) -> None:
+        """Ask that nothing new is started."""
+        _write(self.stop_flag, why)
+
+    def interrupt(self, why: str) -> None:
+        """Ask that nothing new is started and that what runs is left at its checkpoint."""
+        _write(self.interrupt_flag, why)
+
+    def stopping(self) -> bool:
+        """Say whether nothing new is to be started."""
+        return os.path.exists(self.stop_flag) or os.path.exists(self.interrupt_flag)
+
+    def begin_attempt(self, name: str) -> int:
+        """Count one more attempt at a target, and give how many there were.
+
+        Dask counts a worker's death against every task that waited on it; this counts it
+        against the one that ran.
+        """
+        path = f"{self.path}/attempts/{name}"
+        with contextlib.suppress(OSError):
+            os.makedirs(f"{self.path}/attempts", exist_ok=True)
+            with open(path, "ab") as file:
+                file.write(b".")
+                return file.tell()
+        return 1
+
+    def end_attempt(self, name: str) -> None:
+        """Forget the attempts at a target, which ended in one way or another."""
+        with contextlib.suppress(OSError):
+            os.unlink(f"{self.path}/attempts/{name}")
+
+    def running(self) -> list[str]:
+        """List the targets that are being attempted."""
+        with contextlib.suppress(OSError):
+            return sorted(os.listdir(f"{self.path}/attempts"))
+        return []
+
+
+def _write(path: str, text: str) -> None:
+    with contextlib.suppress(OSError), open(path, "w") as file:
+        file.write(text)

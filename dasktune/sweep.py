@@ -1,0 +1,201 @@
+"""A sweep: a pipeline bound to its name, its store and the code that it was loaded with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dasktune.collate import CollateTask
+from dasktune.errors import PipelineError
+from dasktune.graph import Tasks
+from dasktune.inputs import input_digests
+from dasktune.load import find_pipeline, load_module
+from dasktune.pipeline import Pipeline
+from dasktune.plan import Plan, Planner, Request
+from dasktune.preprocess import PreprocessTask
+from dasktune.recipe import Codes, codes_of
+from dasktune.store import Store
+from dasktune.train import TrainTask
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A pipeline, ready to be planned and run.
+
+    Attributes
+    ----------
+    pipeline : Pipeline
+        With what the command line overrides.
+    name : str
+        Names the folder of its store.
+    file : str
+        The pipeline file, for messages.
+    store : Store
+        Where its targets are.
+    codes : Codes
+        Fingerprints of its recipes.
+    inputs : dict of str to str
+        Digests of its raw inputs.
+    """
+
+    pipeline: Pipeline
+    name: str
+    file: str
+    store: Store
+    codes: Codes
+    inputs: dict[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        pipeline: Pipeline,
+        *,
+        file: str = "",
+        name: str = "",
+        store: str = "dist",
+        overrides: Mapping[str, Sequence[str]] | None = None,
+    ) -> Sweep:
+        """Bind a pipeline to a store.
+
+        Parameters
+        ----------
+        pipeline : Pipeline
+            The sweep.
+        file : str, optional
+            Its file; the one that `train` was defined in if not given.
+        name : str, optional
+            Its name; the file's without ``.py`` if not given.
+        store : str, default "dist"
+            The folder that holds the stores of all pipelines.
+        overrides : mapping of str to sequence of str, optional
+            ``VAR=VAL`` of the command line, values split at commas.
+        """
+        codes = codes_of(pipeline)
+        if not file:
+            file = str(codes.sources.modules[codes.sources.main]["file"])
+        name = name or os.path.splitext(os.path.basename(file))[0]
+        where = Store.at(store, name)
+        base = os.path.dirname(os.path.abspath(file))
+        inputs = input_digests(pipeline.inputs, base, where)
+        if overrides:
+            pipeline = pipeline.override(overrides)
+        return cls(pipeline, name, file, where, codes, inputs)
+
+    @classmethod
+    def load(
+        cls,
+        file: str,
+        *,
+        store: str = "dist",
+        overrides: Mapping[str, Sequence[str]] | None = None,
+    ) -> Sweep:
+        """Load a pipeline file and bind it to a store.
+
+        Raises
+        ------
+        PipelineError
+            If the file cannot be loaded or defines no pipeline.
+        """
+        pipeline = find_pipeline(load_module(file))
+        return cls.of(pipeline, file=file, store=store, overrides=overrides)
+
+    def plan(self, request: Request | None = None) -> Plan:
+        """Make the plan."""
+        return self.planner().plan(request or Request())
+
+    def planner(self) -> Planner:
+        """Give a planner over what the store holds now."""
+        return Planner(self.pipeline, self.name, self.store, self.codes, self.inputs)
+
+    def tasks(
+        self,
+        plan: Plan,
+        run: str,
+        *,
+        keep_going: bool = False,
+        ignore_errors: bool = False,
+        tee: bool = False,
+    ) -> Tasks:
+        """Give the nodes of a plan what they need to know.
+
+        Parameters
+        ----------
+        plan : Plan
+            The targets.
+        run : str
+            The run's name.
+        keep_going, ignore_errors : bool
+            ``-k`` and ``-i``.
+        tee : bool
+            Whether what a trial prints is shown in the terminal as well.
+        """
+        root, sources = self.store.root, self.codes.digest
+        code = {role: made.digest for role, made in self.codes.codes.items()}
+        variables = self.pipeline.variables
+        force = {target.name for target in plan.targets.values() if target.force}
+        train = {
+            target.name: TrainTask(
+                root,
+                run,
+                sources,
+                code["train"],
+                target.spec,
+                variables["train"],
+                force=target.name in force,
+                ignore_errors=ignore_errors,
+                keep_going=keep_going,
+                tee=tee,
+            )
+            for target in plan.targets.values()
+            if target.spec is not None
+        }
+        preprocess = PreprocessTask(
+            root,
+            run,
+            sources,
+            code["preprocess"],
+            variables["preprocess"],
+            self.inputs,
+            force="preprocessed" in force,
+        )
+        collate = CollateTask(
+            root,
+            run,
+            self.name,
+            sources,
+            code.get("collate", ""),
+            self.pipeline.objective,
+            plan.specs,
+            force="collated" in force,
+            ignore_errors=ignore_errors,
+        )
+        return Tasks(preprocess, train, collate, self.pipeline.resources)
+
+
+def find_file(file: str | None) -> str:
+    """Find the pipeline file: the one given, ``pipeline.py``, or the only one in ``pipelines/``.
+
+    Raises
+    ------
+    PipelineError
+        If there is none, or more than one.
+    """
+    if file is not None:
+        return file
+    if os.path.exists("pipeline.py"):
+        return "pipeline.py"
+    names = sorted(
+        name
+        for name in (os.listdir("pipelines") if os.path.isdir("pipelines") else [])
+        if name.endswith(".py") and not name.startswith("_")
+    )
+    if len(names) == 1:
+        return f"pipelines/{names[0]}"
+    if names:
+        files = " or ".join(f"-f pipelines/{name}" for name in names)
+        raise PipelineError(f"there are {len(names)} pipeline files; choose with {files}.")
+    raise PipelineError(
+        "no pipeline file found: there is no pipeline.py and nothing in pipelines/. "
+        "Name one with -f FILE."
+    )

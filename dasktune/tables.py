@@ -1,0 +1,107 @@
+"""Tables and trees for the terminal."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from dasktune.plan import Plan, State
+from dasktune.results import best, hyperparameters, leaderboard, objective_of
+from dasktune.store import Store
+from dasktune.why import Why
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+def number(value: Any) -> str:
+    """Write a value for a table: floats with up to five digits, nothing for NaN."""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.5g}"
+    return str(value)
+
+
+def data_table(frame: pd.DataFrame) -> Table:
+    """Draw a data frame; columns of empty texts are left out."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    kept = [c for c in frame.columns if not (frame[c].astype(str) == "").all()]
+    for column in kept:
+        numeric = frame[column].dtype.kind in "fiu"
+        table.add_column(str(column), justify="right" if numeric else "left", no_wrap=True)
+    for row in frame[kept].itertuples(index=False):
+        table.add_row(*(number(value) for value in row))
+    return table
+
+
+def leaderboard_table(dataset: xr.Dataset, count: int) -> Table:
+    """Draw the best configurations, by their mean over the replicates."""
+    objective = objective_of(dataset)
+    board = leaderboard(dataset, count)
+    names = hyperparameters(dataset)
+    varied = [name for name in names if dataset[name].to_series().nunique(dropna=False) > 1]
+    frame = board[[*varied, "mean", "sd", "n", "seconds"]]
+    frame = frame.rename(columns={"mean": objective.metric})
+    if board["n"].max() <= 1:
+        frame = frame.drop(columns=["sd", "n"])
+    return data_table(frame)
+
+
+def best_lines(dataset: xr.Dataset, store: Store) -> list[str]:
+    """Name the best trial, its config, and where its model and the dataset are."""
+    winner = best(dataset)
+    objective = objective_of(dataset)
+    if winner is None:
+        return [f"no trial has a value of {objective.metric}"]
+    folder = os.path.relpath(store.trained(winner.trial, winner.key))
+    config = ", ".join(f"{name}={number(value)}" for name, value in winner.config.items())
+    lines = [f"best     {objective.metric} {winner.value:.5g}  {config}"]
+    model = f"{folder}/model.safetensors"
+    if os.path.exists(model):
+        lines.append(f"model    {model}")
+    lines.append(f"results  {os.path.relpath(store.view)}")
+    return lines
+
+
+def plan_table(plan: Plan) -> Table:
+    """Draw a plan by stage, with the reasons counted."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("preprocessed", "trained", "collated"):
+        rows = plan.trials() if name == "trained" else [plan.targets[name]] if name in plan.targets else []
+        if not rows:
+            continue
+        todo = [t for t in rows if t.state is not State.DONE]
+        counts: dict[str, int] = {}
+        for target in todo:
+            counts[target.reason] = counts.get(target.reason, 0) + 1
+        ranked = sorted(counts.items(), key=lambda item: -item[1])
+        words = [f"{count} {reason}" if name == "trained" else reason for reason, count in ranked[:3]]
+        if len(ranked) > 3:
+            words.append(f"{len(ranked) - 3} other reasons")
+        kept = len(rows) - len(todo)
+        if kept:
+            words.append(f"{kept} kept" if name == "trained" else "up to date")
+        style = "yellow" if todo else "green"
+        table.add_row(name, str(len(rows)), Text("; ".join(words), style))
+    return table
+
+
+def why_tree(explained: Why) -> Tree:
+    """Draw an explanation."""
+    tree = Tree(Text(explained.text))
+    _grow(tree, explained)
+    return tree
+
+
+def _grow(tree: Tree, explained: Why) -> None:
+    for line in explained.diff:
+        style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")
+        tree.add(Text(line, style))
+    for cause in explained.causes:
+        _grow(tree.add(Text(cause.text)), cause)

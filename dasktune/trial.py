@@ -1,0 +1,154 @@
+"""The trial: what a train function is given."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from dasktune.checkpoint import check_stateful, load_checkpoint, save_checkpoint
+from dasktune.config import Config, TrialSpec
+from dasktune.curve import Curve
+
+Emit = Callable[[dict[str, Any]], None]
+"""Takes one small event, such as ``{"event": "report", "trial": …}``; never raises."""
+
+_LOOK_EVERY = 0.2  # seconds between two looks at the stop flag
+
+
+class Interrupted(BaseException):
+    """The trial was asked to stop and is at a checkpoint; not an `Exception`, so that
+    ``except Exception`` in a train function lets it pass.
+    """
+
+
+class Trial:
+    """One configuration in training: gives the config, takes the metrics.
+
+    Attributes
+    ----------
+    config : Config
+        The hyperparameters.
+    seed : int
+        This trial's own seed, 32 bits. Python, NumPy and torch are already seeded with it.
+    replicate : dict of str to int
+        The replicate's axis and number, such as ``{"seed": 0}``.
+    id : str
+        The trial's name.
+    """
+
+    def __init__(
+        self,
+        spec: TrialSpec,
+        *,
+        checkpoint_folder: str = "",
+        checkpoint_every: float = 30.0,
+        stop_flag: str = "",
+        emit: Emit = lambda event: None,
+    ) -> None:
+        self.config: Config = spec.config
+        self.seed: int = spec.seed
+        self.replicate: dict[str, int] = dict(spec.replicate)
+        self.id: str = spec.id
+        self.curve = Curve()
+        self.resumed_at = 0
+        self._folder = checkpoint_folder
+        self._every = checkpoint_every
+        self._stop_flag = stop_flag
+        self._emit = emit
+        self._objects: dict[str, Any] = {}
+        self._epoch: int | None = None
+        self._saved_at = time.monotonic()
+        self._looked_at = 0.0
+        self._stopping = False
+
+    def epochs(self, count: int) -> Iterator[int]:
+        """Count the epochs, from where a checkpoint left off.
+
+        Parameters
+        ----------
+        count : int
+            Epochs in all, at least 0.
+
+        Yields
+        ------
+        int
+            The epoch, from 0 or from the checkpoint's.
+        """
+        for epoch in range(self.resumed_at, count):
+            self._epoch = epoch
+            yield epoch
+            self._end_epoch(epoch + 1, last=epoch + 1 == count)
+        self._epoch = None
+
+    def report(self, **metrics: Any) -> None:
+        """Report metrics: one row of the curve.
+
+        Inside of `epochs` all reports of an epoch are one row; elsewhere each is its own.
+
+        Parameters
+        ----------
+        **metrics : float, 0-d array or tensor, or xarray.DataArray
+            The metrics by name. A `DataArray` keeps its named dimensions in the dataset.
+
+        Raises
+        ------
+        MetricError
+            If a value is not a number.
+        """
+        epoch = len(self.curve.rows) if self._epoch is None else self._epoch
+        self.curve.put(epoch, metrics)
+        row = {k: v for k, v in self.curve.rows[epoch].items() if isinstance(v, float)}
+        self._emit({"event": "report", "trial": self.id, "epoch": epoch, "metrics": row})
+
+    def checkpoint(self, **objects: Any) -> bool:
+        """Name what a checkpoint holds, and go on from one if there is one.
+
+        Call it once, before the loop over `epochs`. Checkpoints are then written at the ends
+        of epochs; they also hold the random number generators' states and the curve so far.
+
+        Parameters
+        ----------
+        **objects : object with state_dict and load_state_dict
+            Models, optimizers, schedulers.
+
+        Returns
+        -------
+        bool
+            Whether the objects were put into the state of a checkpoint.
+
+        Raises
+        ------
+        PipelineError
+            If an object has no ``state_dict``.
+        """
+        check_stateful(objects)
+        self._objects = objects
+        loaded = load_checkpoint(self._folder, objects) if self._folder else None
+        if loaded is None:
+            return False
+        self.resumed_at, curve = loaded
+        self.curve = Curve.from_json(curve)
+        self._emit({"event": "resumed", "trial": self.id, "epoch": self.resumed_at})
+        return True
+
+    def _end_epoch(self, next_epoch: int, *, last: bool) -> None:
+        if not self._objects or not self._folder or last:
+            return
+        stopping = self._asked_to_stop()
+        if stopping or time.monotonic() - self._saved_at >= self._every:
+            save_checkpoint(self._folder, self._objects, next_epoch, self.curve.to_json())
+            self._saved_at = time.monotonic()
+        if stopping:
+            raise Interrupted(next_epoch)
+
+    def _asked_to_stop(self) -> bool:
+        now = time.monotonic()
+        if not self._stopping and self._stop_flag and now - self._looked_at >= _LOOK_EVERY:
+            self._looked_at = now
+            self._stopping = os.path.exists(self._stop_flag)
+        return self._stopping
+
+    def __repr__(self) -> str:
+        return f"<Trial {self.id}>"
