@@ -1,0 +1,44 @@
+# Two commands do all the set-up: 'make run' and 'make test'.
+# They need Python (3.11 or later), pip and make, and nothing else.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: run test lint floors bench packages clean
+
+run: $(VENV)/.run
+	$(BIN)/dasktune make -f pipelines/digits.py
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.test
+	$(BIN)/python benchmarks/bench_noop.py
+
+# What tests need of Debian's packages; without them those tests skip, and say so.
+packages:
+	scripts/install-debian-packages
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "dasktune needs Python 3.11 or later; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) -e '.[dashboard]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) -e '.[dashboard,test]'
+	@touch $@ $(VENV)/.run
+
+clean:
+	rm -rf $(VENV) dist
