@@ -71,8 +71,13 @@ def save_checkpoint(
         "objects": {key: value.state_dict() for key, value in objects.items()},
         "curve": curve,
         "python": random.getstate(),
-        "numpy": [str(name), torch.tensor(np.asarray(keys, dtype=np.int64)), int(position),
-                  int(has_gauss), float(gauss)],
+        "numpy": [
+            str(name),
+            torch.tensor(np.asarray(keys, dtype=np.int64)),
+            int(position),
+            int(has_gauss),
+            float(gauss),
+        ],
         "torch": torch.get_rng_state(),
         "cuda": cuda,
     }

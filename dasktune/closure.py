@@ -80,8 +80,10 @@ class _Closure:
     def enter(self, thing: Any) -> None:
         """Follow a live object."""
         if isinstance(thing, functools.partial):
-            self._value(f"partial of {getattr(thing.func, '__qualname__', '?')}",
-                        [list(thing.args), dict(thing.keywords)])
+            self._value(
+                f"partial of {getattr(thing.func, '__qualname__', '?')}",
+                [list(thing.args), dict(thing.keywords)],
+            )
             self.enter(thing.func)
         elif isinstance(thing, MethodType):
             self.enter(thing.__func__)
@@ -122,8 +124,8 @@ class _Closure:
         label = f"{self.sources.label(module)}.{name}"
         self._put(label, [canonical_tree(statement) for statement in own])
         self.texts[label] = "\n".join(tree.text(statement) for statement in own)
-        for statement in own:
-            self._reads(tree, statement)
+        for definition in own:
+            self._reads(tree, definition)
 
     def _binds(self, module: str, name: str) -> bool:
         tree = self.sources.trees[module]
@@ -141,7 +143,11 @@ class _Closure:
                 self._import(statement, tree, local, {()})
 
     def _import(
-        self, statement: ast.Import | ast.ImportFrom, tree: ModuleTree, name: str, chains: set[Chain]
+        self,
+        statement: ast.Import | ast.ImportFrom,
+        tree: ModuleTree,
+        name: str,
+        chains: set[Chain],
     ) -> None:
         """Follow what an import binds to a name."""
         for alias in statement.names:
@@ -219,7 +225,9 @@ class _Closure:
         self._closed_over(function)
 
     def _closed_over(self, function: FunctionType) -> None:
-        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        for name, cell in zip(
+            function.__code__.co_freevars, function.__closure__ or (), strict=True
+        ):
             try:
                 value = cell.cell_contents
             except ValueError:
@@ -306,7 +314,9 @@ def _compiled(sources: Sources, module: str) -> dict[str, list[CodeType]]:
 def _equal(one: CodeType, other: CodeType) -> bool:
     """Compare what code does, not where it stands."""
     if (one.co_code, one.co_names, one.co_varnames) != (
-        other.co_code, other.co_names, other.co_varnames,
+        other.co_code,
+        other.co_names,
+        other.co_varnames,
     ):
         return False
     if len(one.co_consts) != len(other.co_consts):

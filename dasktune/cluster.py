@@ -67,7 +67,9 @@ def _local(jobs: int, resources: Mapping[str, float], threads: int) -> Iterator[
 
     count = str(threads)
     environment = {
-        "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "OPENBLAS_NUM_THREADS": count,
+        "OMP_NUM_THREADS": count,
+        "MKL_NUM_THREADS": count,
+        "OPENBLAS_NUM_THREADS": count,
     }
     config = {
         # A worker's death counts against every task that waited on it; we count by ourselves.
@@ -77,18 +79,21 @@ def _local(jobs: int, resources: Mapping[str, float], threads: int) -> Iterator[
         "distributed.comm.timeouts.connect": "30s",
     }
     with dask.config.set(config):
-        with LocalCluster(
-            n_workers=jobs,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address=_dashboard_address(),
-            resources={name: max(1.0, amount) for name, amount in resources.items()},
-            memory_limit=0,
-            env=environment,
-            preload=["dasktune.worker"],
-            silence_logs=50,
-        ) as cluster, Client(cluster) as client:
+        with (
+            LocalCluster(
+                n_workers=jobs,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address=_dashboard_address(),
+                resources={name: max(1.0, amount) for name, amount in resources.items()},
+                memory_limit=0,
+                env=environment,
+                preload=["dasktune.worker"],
+                silence_logs=50,
+            ) as cluster,
+            Client(cluster) as client,
+        ):
             yield client
 
 
@@ -129,7 +134,7 @@ def check_resources(client: Client, resources: Mapping[str, float]) -> None:
     raise ClusterError(
         f"a trial needs the resources {dict(resources)}, but no worker offers them "
         f"({len(workers)} workers offer {' or '.join(sorted(offers))}). "
-        f"Start workers with --resources \"{_demand(resources)}\"."
+        f'Start workers with --resources "{_demand(resources)}".'
     )
 
 

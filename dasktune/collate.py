@@ -191,7 +191,15 @@ def assemble(
         "objective": ("trial", np.array([_value(body) for body in bodies])),
         "status": ("trial", _text([o.status for o in outcomes])),
         "error": ("trial", _text([o.error for o in outcomes])),
-        "seconds": ("trial", np.array([o.seconds if s is None else s.seconds for o, s in zip(outcomes, stamps, strict=True)])),
+        "seconds": (
+            "trial",
+            np.array(
+                [
+                    o.seconds if s is None else s.seconds
+                    for o, s in zip(outcomes, stamps, strict=True)
+                ]
+            ),
+        ),
         "worker": ("trial", _text([str(p.get("worker", "")) for p in places])),
         "device": ("trial", _text([str(p.get("device", "")) for p in places])),
         "key": ("trial", _text([o.key for o in outcomes])),
@@ -215,9 +223,7 @@ def _metrics(curves: Sequence[dict[str, Any] | None], epochs: int) -> dict[str, 
     names = list(dict.fromkeys(name for curve in curves if curve for name in curve["columns"]))
     variables: dict[str, Any] = {}
     for name in names:
-        dims: list[str] = next(
-            (c["dims"][name] for c in curves if c and name in c["dims"]), []
-        )
+        dims: list[str] = next((c["dims"][name] for c in curves if c and name in c["dims"]), [])
         block: np.ndarray[Any, Any] | None = None
         for index, curve in enumerate(curves):
             column = curve["columns"].get(name) if curve else None

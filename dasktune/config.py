@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from dasktune.errors import SpaceError
 from dasktune.fingerprint import digest, typed
 
-Value: TypeAlias = None | bool | int | float | str | tuple["Value", ...]
+Value: TypeAlias = bool | int | float | str | tuple["Value", ...] | None
 """What a hyperparameter can be."""
 
 _READABLE = 100  # characters of a trial's id that are for people; a file name holds 255 bytes

@@ -44,8 +44,7 @@ class Data(Mapping[str, "xr.Dataset"]):
     def __getitem__(self, split: str) -> xr.Dataset:
         if split not in self._splits:
             raise DataError(
-                f"no split {split!r} in the preprocessed data."
-                + did_you_mean(split, self._splits)
+                f"no split {split!r} in the preprocessed data." + did_you_mean(split, self._splits)
             )
         if split not in self._datasets:
             self._datasets[split] = _open(self.path, split)
@@ -119,7 +118,7 @@ class Data(Mapping[str, "xr.Dataset"]):
 def _open(path: str, split: str) -> xr.Dataset:
     import xarray as xr
 
-    dataset = xr.open_zarr(path, group=split, chunks=None, consolidated=False)
+    dataset: xr.Dataset = xr.open_zarr(path, group=split, chunks=None, consolidated=False)
     if dataset.nbytes <= IN_MEMORY:
         dataset = dataset.load()
         for variable in dataset.variables.values():

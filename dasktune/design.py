@@ -6,12 +6,14 @@ import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dasktune.config import Config, TrialSpec, Value, plain
 from dasktune.domain import Constant
 from dasktune.errors import SpaceError, UsageError, did_you_mean
-from dasktune.space import Space
+
+if TYPE_CHECKING:
+    from dasktune.space import Space
 
 TRIES = 1000
 """Points drawn for each one wanted, before predicates count as ruling out too much."""
@@ -105,7 +107,9 @@ class Design:
         repeated = self.space.replicates
         copies = len(repeated.values) if repeated else 1
         count = len(self.trials()) // copies
-        words = {"grid": "full grid of", "explicit": "list of"}.get(self.kind, f"{self.kind} design of")
+        words = {"grid": "full grid of", "explicit": "list of"}.get(
+            self.kind, f"{self.kind} design of"
+        )
         text = f"{words} {count} config{'s' if count != 1 else ''}"
         return f"{text} x {copies} {self.space.replicate_name}" if repeated else text
 
@@ -131,6 +135,7 @@ class Design:
                     "points=…, write choice(…), or sample: space.random(n)."
                 )
             points[name] = listed
+
         # The last declared varies fastest; parents must be known before their children.
         def expand(names: tuple[str, ...], values: dict[str, Value]) -> Iterator[dict[str, Value]]:
             if not names:

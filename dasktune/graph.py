@@ -84,9 +84,7 @@ def build(plan: Plan, tasks: Tasks, *, suffix: str = "") -> dict[str, Delayed]:
                 node = delayed(preprocess_node, pure=False)(tasks.preprocess, dask_key_name=key)
             elif target.name == "trained":
                 done = {
-                    name: plan.targets[name].outcome
-                    for name in target.needs
-                    if name not in nodes
+                    name: plan.targets[name].outcome for name in target.needs if name not in nodes
                 }
                 running = [nodes[name] for name in target.needs if name in nodes]
                 node = delayed(trained_node, pure=False, traverse=False)(

@@ -16,9 +16,8 @@ from dasktune.commit import link_atomically
 from dasktune.errors import UsageError
 from dasktune.fingerprint import digest, key
 from dasktune.keys import preprocess_parts, train_parts
-from dasktune.plan import Plan
+from dasktune.plan import Plan, Request
 from dasktune.run import Options, Summary, make
-from dasktune.plan import Request
 from dasktune.sweep import Sweep
 
 
@@ -40,7 +39,9 @@ def links(sweep: Sweep, plan: Plan) -> dict[str, str]:
     """
     codes = {role: code.digest for role, code in sweep.codes.codes.items()}
     variables = sweep.pipeline.variables
-    first = key("preprocess", preprocess_parts(codes["preprocess"], variables["preprocess"], sweep.inputs))
+    first = key(
+        "preprocess", preprocess_parts(codes["preprocess"], variables["preprocess"], sweep.inputs)
+    )
     found = {"preprocessed": f"make/preprocessed-{first}"}
     for spec in plan.specs:
         parts = train_parts(spec, codes["train"], variables["train"], first)

@@ -162,9 +162,7 @@ def _resources(resources: Mapping[str, float]) -> dict[str, float]:
     return checked
 
 
-def _variables(
-    recipe: Callable[..., Any], role: str, given: tuple[str, ...]
-) -> dict[str, Value]:
+def _variables(recipe: Callable[..., Any], role: str, given: tuple[str, ...]) -> dict[str, Value]:
     """List a recipe's keyword parameters and defaults, after those that it is `given`."""
     shape = f"{role}({', '.join(given)})"
     if not callable(recipe):

@@ -329,9 +329,7 @@ class Planner:
         assert stamp is not None
         return replace(target, outcome=_outcome(target.name, stamp))
 
-    def _judge_trial(
-        self, target: Target, spec: TrialSpec, preprocessed: Target | None
-    ) -> Target:
+    def _judge_trial(self, target: Target, spec: TrialSpec, preprocessed: Target | None) -> Target:
         assert preprocessed is not None
         data = preprocessed.outcome
         if data is None:
@@ -409,9 +407,11 @@ class Planner:
             role = "preprocess" if kind == "preprocessed" else "train"
             words.append(f"code changed: {self._code_difference(role, stamp)}")
         old, new = older.get("variables", {}), parts.get("variables", {})
-        for name in sorted(old.keys() | new.keys()):
-            if old.get(name) != new.get(name):
-                words.append(f"{name}: {show(old.get(name))} -> {show(new.get(name))}")
+        words += [
+            f"{name}: {show(old.get(name))} -> {show(new.get(name))}"
+            for name in sorted(old.keys() | new.keys())
+            if old.get(name) != new.get(name)
+        ]
         if older.get("data") != parts.get("data"):
             words.append("preprocessed data changed")
         if older.get("seed") != parts.get("seed"):

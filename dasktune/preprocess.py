@@ -68,7 +68,10 @@ class PreprocessTask:
 
 
 def preprocess(
-    task: PreprocessTask, *, worker: str = "none", emit: Emit = lambda event: None,
+    task: PreprocessTask,
+    *,
+    worker: str = "none",
+    emit: Emit = lambda event: None,
     debug: bool = False,
 ) -> Outcome:
     """Preprocess the data and commit the store, unless a good one is there.

@@ -8,11 +8,11 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+from dasktune.closure import Code, fingerprint
 from dasktune.commit import write_atomically
 from dasktune.errors import CodeSkewError, StoreError
 from dasktune.load import activate, find_pipeline
 from dasktune.pipeline import Pipeline
-from dasktune.closure import Code, fingerprint
 from dasktune.source import Sources
 from dasktune.store import Store
 

@@ -47,7 +47,7 @@ def open_results(path: str | os.PathLike[str]) -> xr.Dataset:
             "folder dist/<pipeline> or a collated.zarr."
         )
     try:
-        dataset = xr.open_zarr(folder, chunks=None, consolidated=False).load()
+        dataset: xr.Dataset = xr.open_zarr(folder, chunks=None, consolidated=False).load()
     except Exception as error:
         raise StoreError(f"the dataset {folder} cannot be read: {error}") from error
     if "trial" not in dataset.dims or "objective" not in dataset.attrs:
@@ -131,9 +131,13 @@ def leaderboard(dataset: xr.Dataset, count: int | None = None) -> pd.DataFrame:
     table = pd.DataFrame({name: dataset[name].values for name in names})
     table["_value"] = dataset["objective"].values
     table["seconds"] = dataset["seconds"].values
-    grouped = table.groupby(names, dropna=False, sort=False) if names else table.groupby(lambda _: 0)
+    grouped = (
+        table.groupby(names, dropna=False, sort=False) if names else table.groupby(lambda _: 0)
+    )
     board = grouped.agg(
-        mean=("_value", "mean"), sd=("_value", "std"), n=("_value", "count"),
+        mean=("_value", "mean"),
+        sd=("_value", "std"),
+        n=("_value", "count"),
         seconds=("seconds", "sum"),
     ).reset_index(drop=not names)
     ascending = objective_of(dataset).direction == "min"

@@ -186,7 +186,7 @@ def make(
     try:
         with _signals(run, summary, observe):
             if options.cluster == "none":
-                _run_here(plan, tasks, run, options, took, observe)
+                _run_here(plan, tasks, options, took, observe)
             else:
                 _run_on_cluster(sweep, plan, tasks, options, took, observe)
     except KeyboardInterrupt:
@@ -199,7 +199,6 @@ def make(
 def _run_here(
     plan: Plan,
     tasks: Tasks,
-    run: RunFolder,
     options: Options,
     took: Callable[[Outcome], None],
     observe: Observer,
@@ -210,30 +209,26 @@ def _run_here(
     from dasktune.train import train
 
     outcomes = {name: t.outcome for name, t in plan.targets.items() if t.outcome is not None}
-
-    def attempt(recipe: Callable[[], Outcome], name: str) -> None:
-        try:
-            outcome = recipe()
-        except TargetFailed as failure:
-            outcome = failure.outcome
-        outcomes[name] = outcome
-        if outcome.made or outcome.status != "skipped":
-            took(outcome)
-
+    how: dict[str, Any] = {"emit": observe, "debug": options.debug}
     for target in plan.targets.values():
         if target.state is State.DONE or target.phony:
             continue
-        if target.name == "preprocessed":
-            attempt(lambda: preprocess(tasks.preprocess, emit=observe, debug=options.debug), target.name)
-        elif target.spec is not None:
-            data, task = outcomes["preprocessed"], tasks.train[target.name]
-            attempt(lambda: train(task, data, emit=observe, debug=options.debug), target.name)
-        else:
-            trials = [outcomes[name] for name in plan.targets["trained"].needs]
-            failed = any(o.status == "failed" and o.made for o in trials)
-            if failed and not options.ignore_errors:
-                continue
-            attempt(lambda: collate(tasks.collate, trials, emit=observe, debug=options.debug), target.name)
+        try:
+            if target.name == "preprocessed":
+                outcome = preprocess(tasks.preprocess, **how)
+            elif target.spec is not None:
+                outcome = train(tasks.train[target.name], outcomes["preprocessed"], **how)
+            else:
+                trials = [outcomes[name] for name in plan.targets["trained"].needs]
+                failed = any(o.status == "failed" and o.made for o in trials)
+                if failed and not options.ignore_errors:
+                    continue
+                outcome = collate(tasks.collate, trials, **how)
+        except TargetFailed as failure:
+            outcome = failure.outcome
+        outcomes[target.name] = outcome
+        if outcome.status != "skipped":
+            took(outcome)
 
 
 def _run_on_cluster(
@@ -338,11 +333,13 @@ def _signals(run: RunFolder, summary: Summary, observe: Observer) -> Iterator[No
             raise KeyboardInterrupt
         summary.interrupted = number
         run.interrupt(signal.Signals(number).name)
-        observe({
-            "event": "note",
-            "text": "stopping: nothing new is started; what runs is left at its next "
-            "checkpoint, or finished if it has none. Once more to kill it.",
-        })
+        observe(
+            {
+                "event": "note",
+                "text": "stopping: nothing new is started; what runs is left at its next "
+                "checkpoint, or finished if it has none. Once more to kill it.",
+            }
+        )
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

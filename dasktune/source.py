@@ -73,15 +73,16 @@ class Sources:
     @cached_property
     def digest(self) -> str:
         """Digest of the names and texts, not of where the files are."""
-        return digest([self.label(self.main)] + [
-            [self.label(name), module["source"]] for name, module in self.modules.items()
-        ])
+        return digest(
+            [self.label(self.main)]
+            + [[self.label(name), module["source"]] for name, module in self.modules.items()]
+        )
 
     def label(self, name: str) -> str:
         """Name a module for people: the pipeline file by its own name."""
         if name != self.main:
             return name
-        return os.path.splitext(os.path.basename(self.modules[name]["file"]))[0]
+        return str(os.path.splitext(os.path.basename(self.modules[name]["file"]))[0])
 
     @cached_property
     def trees(self) -> dict[str, ModuleTree]:
@@ -188,7 +189,9 @@ def _entry(name: str) -> dict[str, Any] | None:
         file = _find(name)
     if module is not None and hasattr(module, SOURCE):
         return {
-            "source": getattr(module, SOURCE), "file": file, "package": hasattr(module, "__path__"),
+            "source": getattr(module, SOURCE),
+            "file": file,
+            "package": hasattr(module, "__path__"),
         }
     if not is_own(file):
         return None

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dasktune.config import Config, Value, plain
+from dasktune.design import Design
 from dasktune.domain import Choice, Constant, Domain, Replicates, distinct
 from dasktune.errors import SpaceError, UsageError, did_you_mean
-
-if TYPE_CHECKING:
-    from dasktune.design import Design
 
 RESERVED = ("trial", "epoch", "objective", "status", "error", "seconds", "worker", "device", "key")
 """Names that the dataset uses itself."""
@@ -156,8 +154,6 @@ class Space:
 
     def grid(self) -> Design:
         """Give every combination of the domains' points."""
-        from dasktune.design import Design
-
         return Design(self, "grid")
 
     def random(self, n: int, seed: int = 0) -> Design:
@@ -173,20 +169,14 @@ class Space:
         seed : int, default 0
             Of the random numbers.
         """
-        from dasktune.design import Design
-
         return Design(self, "random", n, seed)
 
     def sobol(self, n: int, seed: int = 0) -> Design:
         """Give `n` configs of a scrambled Sobol sequence; a larger `n` keeps the first ones."""
-        from dasktune.design import Design
-
         return Design(self, "sobol", n, seed)
 
     def latin_hypercube(self, n: int, seed: int = 0) -> Design:
         """Give `n` configs of a Latin hypercube."""
-        from dasktune.design import Design
-
         return Design(self, "latin hypercube", n, seed)
 
     def explicit(self, configs: Sequence[Mapping[str, Any]]) -> Design:
@@ -197,8 +187,6 @@ class Space:
         configs : sequence of mapping
             Values by name; constants may be left out.
         """
-        from dasktune.design import Design
-
         return Design(self, "explicit", configs=tuple(dict(config) for config in configs))
 
     def _copy(self, domains: Mapping[str, Domain]) -> Space:

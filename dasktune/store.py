@@ -120,7 +120,8 @@ class Store:
     def newest(self, kind: str, trial: str, keys: list[str]) -> Stamp | None:
         """Read the youngest valid stamp among some keys of a target."""
         path: Callable[[str], str] = (
-            (lambda key: self.trained(trial, key)) if kind == "trained"
+            (lambda key: self.trained(trial, key))
+            if kind == "trained"
             else (lambda key: f"{self.root}/{kind}/{key}")
         )
         stamps: list[tuple[float, Stamp]] = []

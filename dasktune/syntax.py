@@ -51,8 +51,7 @@ def canonical_tree(node: Any) -> Any:
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
     first = body[0] if body else None
     if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-        if isinstance(first.value.value, str):
-            return body[1:]
+        return body[1:] if isinstance(first.value.value, str) else body
     return body
 
 

@@ -73,7 +73,13 @@ def plan_table(plan: Plan) -> Table:
     """Draw a plan by stage, with the reasons counted."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("preprocessed", "trained", "collated"):
-        rows = plan.trials() if name == "trained" else [plan.targets[name]] if name in plan.targets else []
+        rows = (
+            plan.trials()
+            if name == "trained"
+            else [plan.targets[name]]
+            if name in plan.targets
+            else []
+        )
         if not rows:
             continue
         todo = [t for t in rows if t.state is not State.DONE]
@@ -81,7 +87,9 @@ def plan_table(plan: Plan) -> Table:
         for target in todo:
             counts[target.reason] = counts.get(target.reason, 0) + 1
         ranked = sorted(counts.items(), key=lambda item: -item[1])
-        words = [f"{count} {reason}" if name == "trained" else reason for reason, count in ranked[:3]]
+        words = [
+            f"{count} {reason}" if name == "trained" else reason for reason, count in ranked[:3]
+        ]
         if len(ranked) > 3:
             words.append(f"{len(ranked) - 3} other reasons")
         kept = len(rows) - len(todo)

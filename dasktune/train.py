@@ -11,6 +11,7 @@ import shutil
 import time
 import traceback
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from dasktune.capture import capture
@@ -182,8 +183,7 @@ def _make(
         emit=emit,
     )
     with readable_errors(store):
-        log = open(f"{folder}/log.txt", "a")  # noqa: SIM115 - only to learn whether it can be
-        log.close()
+        Path(folder, "log.txt").touch()
     started = time.perf_counter()
     with capture(f"{folder}/log.txt", tee=task.tee) as log, threads(pipeline.threads):
         try:

@@ -14,11 +14,12 @@ from torch.nn import functional
 
 import dasktune as dt
 
-FILES = {  # with their sha256
-    "train-images-idx3-ubyte.gz": "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7",
-    "train-labels-idx1-ubyte.gz": "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056",
-    "t10k-images-idx3-ubyte.gz": "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa",
-    "t10k-labels-idx1-ubyte.gz": "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05",
+# The files, with their sha256.
+FILES = {
+    "train-images-idx3-ubyte": "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7",
+    "train-labels-idx1-ubyte": "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056",
+    "t10k-images-idx3-ubyte": "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa",
+    "t10k-labels-idx1-ubyte": "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05",
 }
 URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 DEBIAN = "/usr/share/datasets/fashion-mnist"  # what the package dataset-fashion-mnist installs
@@ -29,17 +30,17 @@ def download(folder: Path) -> None:
     """Fetch the files, and keep none whose content is not the known one."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, sha256 in FILES.items():
-        data = urllib.request.urlopen(URL + name, timeout=30).read()
+        data = urllib.request.urlopen(f"{URL}{name}.gz", timeout=30).read()
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise ValueError(f"{URL + name} is not the file it should be")
-        (folder / name).write_bytes(data)
+            raise ValueError(f"{URL}{name}.gz is not the file it should be")
+        (folder / f"{name}.gz").write_bytes(data)
 
 
 def find() -> Path:
     """Find the folder with the files: $FASHION_MNIST, Debian's, or a download."""
     named = os.environ.get("FASHION_MNIST")
     for folder in [Path(named)] if named else [Path(DEBIAN), CACHE]:
-        if all((folder / name).exists() for name in FILES):
+        if all((folder / f"{name}.gz").exists() for name in FILES):
             return folder
     if not named:
         try:
@@ -49,7 +50,7 @@ def find() -> Path:
             print(f"could not download Fashion-MNIST: {error}")
     raise FileNotFoundError(
         "the Fashion-MNIST files are not here. Install Debian's dataset-fashion-mnist, set "
-        f"FASHION_MNIST to a folder with {', '.join(FILES)}, or connect to the internet."
+        f"FASHION_MNIST to a folder with {', '.join(FILES)} (.gz), or connect to the internet."
     )
 
 
@@ -62,16 +63,18 @@ def read(path: Path) -> np.ndarray:
 
 def preprocess(images: int = 70_000) -> dict[str, xr.Dataset]:
     folder = find()
-    x = np.concatenate([read(folder / f"{part}-images-idx3-ubyte.gz") for part in ("train", "t10k")])
-    y = np.concatenate([read(folder / f"{part}-labels-idx1-ubyte.gz") for part in ("train", "t10k")])
+    x = np.concatenate(
+        [read(folder / f"{part}-images-idx3-ubyte.gz") for part in ("train", "t10k")]
+    )
+    y = np.concatenate(
+        [read(folder / f"{part}-labels-idx1-ubyte.gz") for part in ("train", "t10k")]
+    )
     # The published split: the first 60,000 train, the last 10,000 test; a subset keeps the share.
     train = images * 6 // 7
     rows = {"train": slice(0, train), "val": slice(60_000, 60_000 + images - train)}
     dims = ("sample", "channel", "row", "column")
     return {
-        split: xr.Dataset(
-            {"x": (dims, x[part, None]), "y": ("sample", y[part].astype(np.int64))}
-        )
+        split: xr.Dataset({"x": (dims, x[part, None]), "y": ("sample", y[part].astype(np.int64))})
         for split, part in rows.items()
     }
 
@@ -113,7 +116,9 @@ def train(trial: dt.Trial, data: dt.Data, epochs: int = 3, batch: int = 128) -> 
             losses.append(loss.detach())
         model.eval()
         with torch.no_grad():
-            scores = torch.cat([model(part.float() / 255) for part in parts["val", "x"].split(1000)])
+            scores = torch.cat(
+                [model(part.float() / 255) for part in parts["val", "x"].split(1000)]
+            )
         trial.report(
             train_loss=torch.stack(losses).mean(),
             val_loss=functional.cross_entropy(scores, parts["val", "y"]),
@@ -130,6 +135,10 @@ space = dt.Space(
 )
 here = [DEBIAN] if Path(DEBIAN).exists() and not os.environ.get("FASHION_MNIST") else []
 pipeline = dt.Pipeline(
-    space, preprocess, train, objective="max val_accuracy", resources={"GPU": 1},
-    inputs=[f"{folder}/{name}" for folder in here for name in FILES],
+    space,
+    preprocess,
+    train,
+    objective="max val_accuracy",
+    resources={"GPU": 1},
+    inputs=[f"{folder}/{name}.gz" for folder in here for name in FILES],
 )

@@ -8,8 +8,14 @@ import dasktune as dt
 
 
 def preprocess():
-    halves = {"train": make_moons(400, noise=0.3, random_state=0), "val": make_moons(400, noise=0.3, random_state=1)}
-    return {k: xr.Dataset({"x": (("sample", "axis"), x), "y": ("sample", y)}) for k, (x, y) in halves.items()}
+    halves = {
+        "train": make_moons(400, noise=0.3, random_state=0),
+        "val": make_moons(400, noise=0.3, random_state=1),
+    }
+    return {
+        k: xr.Dataset({"x": (("sample", "axis"), x), "y": ("sample", y)})
+        for k, (x, y) in halves.items()
+    }
 
 
 def train(trial, data):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from typing import ClassVar
 
 import click
 
@@ -14,7 +15,7 @@ from dasktune.errors import DasktuneError
 class Commands(click.Group):
     """A group whose commands are imported when they are called."""
 
-    HOMES = {
+    HOMES: ClassVar[dict[str, str]] = {
         "make": "making",
         "plan": "making",
         "why": "asking",

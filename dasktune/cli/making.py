@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dasktune.cli.options import Jobs, change_folder, open_sweep, pipeline_options, split_words
+from dasktune.cli.options import change_folder, jobs, open_sweep, pipeline_options, split_words
 from dasktune.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,17 +24,25 @@ if TYPE_CHECKING:
 @click.option("-q", "--question", is_flag=True, help="Run nothing; exit with 1 if out of date.")
 @click.option("-t", "--touch", "touching", is_flag=True, help="Accept older results as they are.")
 @click.option("-B", "--always-make", is_flag=True, help="Make all that the targets need.")
-@click.option("-k", "--keep-going", is_flag=True, help="Go on with what does not need a failed one.")
+@click.option(
+    "-k", "--keep-going", is_flag=True, help="Go on with what does not need a failed one."
+)
 @click.option("-S", "--stop", is_flag=True, help="Turn -k off.")
 @click.option("-i", "--ignore-errors", is_flag=True, help="Go on; failed trials are NaN.")
-@click.option("-j", "--jobs", type=Jobs(), default=None, help="N trials at a time.")
+@click.option("-j", "--jobs", type=jobs, metavar="N", help="N trials at a time.")
 @click.option("-o", "--old-file", "old", multiple=True, metavar="TARGET", help="Never make TARGET.")
-@click.option("-W", "--what-if", "new", multiple=True, metavar="TARGET",
-              help="As if TARGET had just changed.")
+@click.option(
+    "-W", "--what-if", "new", multiple=True, metavar="TARGET", help="As if TARGET had just changed."
+)
 @click.option("-s", "--silent", is_flag=True, help="Say nothing but errors.")
 @click.option("--trace", is_flag=True, help="Tell why each target is made.")
-@click.option("--cluster", default="local", show_default=True, metavar="WHERE",
-              help="'local', 'none' (this process), or a scheduler's address (tcp://…).")
+@click.option(
+    "--cluster",
+    default="local",
+    show_default=True,
+    metavar="WHERE",
+    help="'local', 'none' (this process), or a scheduler's address (tcp://…).",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @pipeline_options
 def make(words: tuple[str, ...], **options: Any) -> int:
@@ -85,7 +93,7 @@ def make(words: tuple[str, ...], **options: Any) -> int:
 @click.option("-B", "--always-make", is_flag=True, help="As in make.")
 @click.option("-o", "--old-file", "old", multiple=True, metavar="TARGET", help="As in make.")
 @click.option("-W", "--what-if", "new", multiple=True, metavar="TARGET", help="As in make.")
-@click.option("-j", "--jobs", type=Jobs(), default=None, help="Trials at a time, for the time.")
+@click.option("-j", "--jobs", type=jobs, metavar="N", help="Trials at a time, for the time.")
 @click.option("--json", "as_json", is_flag=True, help="The whole table as JSON.")
 @pipeline_options
 def plan(words: tuple[str, ...], **options: Any) -> int:
@@ -103,8 +111,7 @@ def plan(words: tuple[str, ...], **options: Any) -> int:
     console = _console()
     console.print(f"{sweep.name}  {sweep.pipeline.design.describe()}", highlight=False)
     console.print(plan_table(made))
-    jobs = options["jobs"] or default_jobs()
-    console.print(_forecast(made, jobs), highlight=False)
+    console.print(_forecast(made, options["jobs"] or default_jobs()), highlight=False)
     return 0
 
 

@@ -17,22 +17,13 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Jobs(click.ParamType):
-    """A number of jobs, or ``max`` for as many as the resources allow."""
-
-    name = "N"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int | None:
-        """Read the number."""
-        if value is None or value == "max":
-            return None
-        try:
-            jobs = int(value)
-        except ValueError:
-            jobs = 0
-        if jobs < 1:
-            self.fail(f"-j takes a number of at least 1, but got {value!r}.", param, ctx)
-        return jobs
+def jobs(text: str) -> int | None:
+    """Read a number of jobs, or ``max`` for as many as the resources allow."""
+    if text == "max":
+        return None
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise click.BadParameter(f"-j takes a number of at least 1, but got {text!r}.")
 
 
 def pipeline_options(command: F) -> F:
@@ -40,11 +31,11 @@ def pipeline_options(command: F) -> F:
     for option in (
         click.option("--debug", is_flag=True, help="Show a traceback of dasktune's own errors."),
         click.option("--store", default="dist", show_default=True, help="Where targets are kept."),
+        click.option("-C", "folders", multiple=True, metavar="DIR", help="Change to DIR first."),
         click.option(
-            "-C", "folders", multiple=True, metavar="DIR", help="Change to DIR first."
-        ),
-        click.option(
-            "-f", "--file", metavar="FILE",
+            "-f",
+            "--file",
+            metavar="FILE",
             help="The pipeline file; else pipeline.py, or the only one in pipelines/.",
         ),
     ):

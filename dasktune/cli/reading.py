@@ -16,8 +16,12 @@ from dasktune.errors import UsageError
 @click.option("--sort", metavar="COLUMN", help="Sort trials by a metric or hyperparameter.")
 @click.option("--best", "count", type=click.IntRange(1), metavar="N", help="Only the first N rows.")
 @click.option("--trials", "per_trial", is_flag=True, help="A row a trial instead of a config.")
-@click.option("--to", "kind", type=click.Choice(["csv", "netcdf", "parquet", "json"]),
-              help="Write a file instead.")
+@click.option(
+    "--to",
+    "kind",
+    type=click.Choice(["csv", "netcdf", "parquet", "json"]),
+    help="Write a file instead.",
+)
 @click.option("--output", metavar="FILE", help="The file to write; else named after the pipeline.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @pipeline_options
@@ -25,7 +29,13 @@ def results(path: str | None, **options: Any) -> None:
     """Show the collated results: of the pipeline, or of the dataset at PATH."""
     from dasktune.errors import did_you_mean
     from dasktune.results import (
-        best, export, leaderboard, objective_of, open_results, sort_table, trials_table,
+        best,
+        export,
+        leaderboard,
+        objective_of,
+        open_results,
+        sort_table,
+        trials_table,
     )
 
     change_folder(options["folders"])
