@@ -1,0 +1,153 @@
+"""What tests share: a toy pipeline in a folder of its own, and the command line in-process."""
+
+from __future__ import annotations
+
+import os
+import re
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+import dasktune as dt
+from dasktune.cli import main
+
+TOY = """
+import os
+import time
+
+import numpy as np
+import xarray as xr
+
+import dasktune as dt
+
+HERE = os.path.dirname(__file__)
+OFFSET = 0
+
+
+def note(word):
+    with open(f"{HERE}/log", "a") as file:
+        file.write(word + "\\n")
+
+
+def score(a, b):
+    return a * 10 + b
+
+
+def preprocess(rows: int = 4):
+    note("preprocess")
+    return {"train": xr.Dataset({"x": ("row", np.arange(rows, dtype="float32"))})}
+
+
+def train(trial, data, epochs=2):
+    note("train " + trial.id)
+    print("training", trial.id)
+    for epoch in trial.epochs(epochs):
+        noise = float(np.random.random())
+        trial.report(score=score(trial.config.a, trial.config.b) + epoch + OFFSET, noise=noise)
+    if os.path.exists(f"{HERE}/fail-{trial.config.a}-{trial.config.b}"):
+        raise RuntimeError("told to fail")
+
+
+space = dt.Space(a=dt.choice(1, 2), b=dt.choice(3, 4))
+pipeline = dt.Pipeline(space, preprocess, train, objective="max score")
+"""
+
+
+@dataclass
+class Result:
+    """What the command line did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Project:
+    """A folder with a pipeline file and a store."""
+
+    folder: Path
+    run_cli: Callable[[list[str]], Result]
+    file: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.file = self.folder / "toy.py"
+        self.file.write_text(TOY)
+
+    @property
+    def root(self) -> Path:
+        """The toy pipeline's store."""
+        return self.folder / "dist" / "toy"
+
+    def cli(self, command: str, *arguments: str) -> Result:
+        """Run a command on the pipeline."""
+        return self.run_cli(
+            [command, "-f", str(self.file), "--store", str(self.folder / "dist"), *arguments]
+        )
+
+    def make(self, *arguments: str) -> Result:
+        """Run ``make`` in this process."""
+        return self.cli("make", "--cluster", "none", *arguments)
+
+    def edit(self, old: str, new: str, file: str = "toy.py") -> None:
+        """Replace text in a file."""
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    def ran(self) -> list[str]:
+        """List the recipes that ran since the last call, trials without their hash."""
+        log = self.folder / "log"
+        words = log.read_text().splitlines() if log.exists() else []
+        log.unlink(missing_ok=True)
+        return [re.sub(r"-[0-9a-f]{8}$", "", word) for word in words]
+
+    def sweep(self, **overrides: list[str]) -> dt.Sweep:
+        """Load the pipeline as a sweep."""
+        return dt.Sweep.load(
+            str(self.file), store=str(self.folder / "dist"), overrides=overrides or None
+        )
+
+    def dataset(self) -> object:
+        """Open the newest collation."""
+        return dt.open_results(self.root)
+
+
+@pytest.fixture
+def run_cli(capsys: pytest.CaptureFixture[str]) -> Callable[[list[str]], Result]:
+    """Run the command line in this process, and give exit code, stdout and stderr."""
+
+    def run(arguments: list[str]) -> Result:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            main(arguments)
+        captured = capsys.readouterr()
+        return Result(int(exit_.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def project(tmp_path: Path, run_cli: Callable[[list[str]], Result]) -> Iterator[Project]:
+    """Give a folder with a toy pipeline of four trials."""
+    before = os.getcwd()
+    os.chdir(tmp_path)
+    yield Project(tmp_path, run_cli)
+    os.chdir(before)
+
+
+@pytest.fixture
+def module_file(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Write a module's text, dedented, into a folder of its own."""
+
+    def write(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+        return path
+
+    return write
