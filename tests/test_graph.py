@@ -91,7 +91,7 @@ def test_no_trial_runs_on_a_worker_without_the_resource_nor_two_at_a_time(projec
     project.edit("def train(trial, data, epochs=2):", TIMED)
     sweep = project.sweep(b=["3", "4", "5"])
     with LocalCluster(
-        n_workers=0, processes=False, host="127.0.0.1", dashboard_address=None
+        n_workers=0, processes=False, protocol="tcp://", host="127.0.0.1", dashboard_address=None
     ) as cluster:
         from distributed import Worker
 
@@ -131,7 +131,11 @@ def test_an_unmet_resource_is_an_error_at_once(project):
     """Dask would wait for ever."""
     with (
         LocalCluster(
-            n_workers=1, processes=False, host="127.0.0.1", dashboard_address=None
+            n_workers=1,
+            processes=False,
+            protocol="tcp://",
+            host="127.0.0.1",
+            dashboard_address=None,
         ) as cluster,
         Client(cluster) as client,
         pytest.raises(ClusterError, match=r"needs the resources \{'GPU': 1.0\}, but no worker"),
