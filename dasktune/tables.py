@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -19,6 +20,12 @@ from dasktune.why import Why
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+
+
+def terminal() -> Console:
+    """Give the terminal to write tables to; a pipe is as wide as a table needs."""
+    console = Console(soft_wrap=True)
+    return console if console.is_terminal else Console(soft_wrap=True, width=400)
 
 
 def number(value: Any) -> str:

@@ -20,7 +20,7 @@ from dasktune.errors import UsageError
 def why(target: str, variables: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Tell why TARGET is out of date: what changed, with the diff of the code."""
     from dasktune.plan import Request, resolve_goal
-    from dasktune.tables import why_tree
+    from dasktune.tables import terminal, why_tree
     from dasktune.why import why as explain
 
     change_folder(options["folders"])
@@ -32,9 +32,7 @@ def why(target: str, variables: tuple[str, ...], as_json: bool, **options: Any) 
     if as_json:
         click.echo(json.dumps(explained.to_json(), indent=1))
         return
-    from rich.console import Console
-
-    Console(soft_wrap=True).print(why_tree(explained))
+    terminal().print(why_tree(explained))
 
 
 @click.command()

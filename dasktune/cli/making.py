@@ -210,9 +210,9 @@ def _known(targets: list[str], sweep: Sweep, keep_going: bool) -> tuple[list[str
 
 
 def _console() -> Any:
-    from rich.console import Console
+    from dasktune.tables import terminal
 
-    return Console(soft_wrap=True)
+    return terminal()
 
 
 def _progress(sweep: Sweep, options: dict[str, Any]) -> Progress:

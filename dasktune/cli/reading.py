@@ -14,6 +14,7 @@ from dasktune.errors import UsageError
 @click.command()
 @click.argument("path", required=False)
 @click.option("--sort", metavar="COLUMN", help="Sort trials by a metric or hyperparameter.")
+@click.option("--reverse", is_flag=True, help="Sort from large to small.")
 @click.option("--best", "count", type=click.IntRange(1), metavar="N", help="Only the first N rows.")
 @click.option("--trials", "per_trial", is_flag=True, help="A row a trial instead of a config.")
 @click.option(
@@ -46,26 +47,25 @@ def results(path: str | None, **options: Any) -> None:
         export(dataset, output, options["kind"])
         click.echo(f"wrote {output}")
         return
-    descending = objective_of(dataset).direction == "max"
+    objective = objective_of(dataset)
     if options["sort"] or options["per_trial"]:
-        column = options["sort"] or objective_of(dataset).metric
+        column = options["sort"] or objective.metric
+        best_first = column == objective.metric and objective.direction == "max"
         table = trials_table(dataset)
         if column not in table.columns:
             raise UsageError(
                 f"no column {column!r} in the results." + did_you_mean(column, list(table.columns))
             )
-        table = sort_table(table, column, descending=descending)
+        table = sort_table(table, column, descending=best_first or options["reverse"])
         table = table.head(options["count"]) if options["count"] else table
     else:
         table = leaderboard(dataset, options["count"])
     if options["as_json"]:
         click.echo(table.to_json(orient="records", indent=1))
         return
-    from rich.console import Console
+    from dasktune.tables import data_table, terminal
 
-    from dasktune.tables import data_table
-
-    console = Console(soft_wrap=True)
+    console = terminal()
     console.print(data_table(table.drop(columns=["key", "trial"], errors="ignore")))
     winner = best(dataset)
     if winner is not None:
