@@ -118,8 +118,11 @@ class Interval(Domain):
         if self.count is None:
             return None
         if self.count == 1:
-            return (self.from_unit(0.5),)
-        inner = (self.from_unit(i / (self.count - 1)) for i in range(1, self.count - 1))
+            return (float(f"{self.from_unit(0.5):.12g}"),)
+        # Rounded, so that 0.001 is the 0.001 that a user types, and not 0.0009999999999999998.
+        inner = (
+            float(f"{self.from_unit(i / (self.count - 1)):.12g}") for i in range(1, self.count - 1)
+        )
         return (self.low, *inner, self.high)
 
     def read(self, text: str) -> float:

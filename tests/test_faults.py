@@ -137,7 +137,7 @@ def folder(tmp_path):
 
 
 def test_a_killed_worker_loses_only_its_trial_which_is_trained_again(folder):
-    """kill -9 of a worker in mid-trial: the sweep completes."""
+    """Kill -9 of a worker in mid-trial: the sweep completes."""
     process = folder.start()
     folder.wait_for("epoch", 4, process)
     with no_orphans(process):
@@ -162,7 +162,7 @@ def test_a_trial_that_kills_its_worker_fails_alone(folder):
 
 
 def test_a_killed_driver_keeps_what_is_finished_and_leaves_no_process(folder):
-    """kill -9 of the driver: the next run trains only the rest."""
+    """Kill -9 of the driver: the next run trains only the rest."""
     process = folder.start("epochs=3")
     folder.wait_for("end", 2, process)
     with no_orphans(process):

@@ -93,9 +93,9 @@ def test_no_trial_runs_on_a_worker_without_the_resource_nor_two_at_a_time(projec
     with LocalCluster(
         n_workers=0, processes=False, protocol="tcp://", host="127.0.0.1", dashboard_address=None
     ) as cluster:
-        from distributed import Worker
-
         import asyncio
+
+        from distributed import Worker
 
         async def join():
             with_gpu = Worker(

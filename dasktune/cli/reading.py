@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from dasktune.cli.options import change_folder, pipeline_options
-from dasktune.errors import UsageError
 
 
 @click.command()
@@ -28,7 +27,6 @@ from dasktune.errors import UsageError
 @pipeline_options
 def results(path: str | None, **options: Any) -> None:
     """Show the collated results: of the pipeline, or of the dataset at PATH."""
-    from dasktune.errors import did_you_mean
     from dasktune.results import (
         best,
         export,
@@ -52,10 +50,6 @@ def results(path: str | None, **options: Any) -> None:
         column = options["sort"] or objective.metric
         best_first = column == objective.metric and objective.direction == "max"
         table = trials_table(dataset)
-        if column not in table.columns:
-            raise UsageError(
-                f"no column {column!r} in the results." + did_you_mean(column, list(table.columns))
-            )
         table = sort_table(table, column, descending=best_first or options["reverse"])
         table = table.head(options["count"]) if options["count"] else table
     else:

@@ -1,0 +1,113 @@
+"""The documentation is true: its code runs, its commands exist, its map names every module."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import dasktune as dt
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """List the code blocks of a language."""
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def test_every_block_has_a_language_that_is_tested():
+    """So that no code hides from these tests."""
+    for page in PAGES:
+        found = re.findall(r"^```(\w*)$", page.read_text(), re.MULTILINE)[::2]
+        assert set(found) <= {"python", "console", "sh", "text"}, page
+
+
+def test_the_readme_can_be_followed_line_by_line(tmp_path, monkeypatch, run_cli):
+    """Its pipeline, its session with its output, its way to read the result."""
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "README.md"
+    pipeline, reading = blocks(page, "python")
+    (tmp_path / "pipeline.py").write_text(pipeline)
+    commands = 0
+    for block in blocks(page, "console"):
+        expected: list[str] = []
+        out = ""
+        for line in [*block.splitlines(), "$ "]:
+            if line.startswith("$ "):
+                for text in expected:
+                    squeezed = [" ".join(row.split()) for row in out.splitlines()]
+                    assert " ".join(text.split()) in squeezed
+                expected = []
+                if line.removeprefix("$ "):
+                    words = shlex.split(line.removeprefix("$ dasktune "))
+                    result = run_cli(words)
+                    assert result.code == 0, result.err
+                    out, commands = result.out, commands + 1
+            else:
+                expected.append(line)
+    assert commands == 6
+    names: dict[str, object] = {}
+    exec(reading, names)
+    assert names["results"].sizes == {"trial": 6, "epoch": 5}
+    (block,) = blocks(ROOT / "docs" / "store.md", "python")
+    exec(block, names)
+    assert names["grid"].accuracy.sizes == {"alpha": 3, "seed": 2, "epoch": 5}
+
+
+def test_links_between_pages_lead_somewhere():
+    """No link to a file that is not there."""
+    for page in PAGES:
+        for link in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page}: {link}"
+
+
+def test_the_architecture_page_names_every_module():
+    """A newcomer's map has no white spots."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    modules = {path.stem for path in (ROOT / "dasktune").iterdir() if path.suffix == ".py"}
+    missing = [name for name in modules - {"__init__", "__main__"} if f"`{name}`" not in text]
+    assert missing == []
+
+
+def test_every_public_name_is_documented():
+    """And so is every public method of it."""
+    for name in dt.__all__:
+        thing = getattr(dt, name)
+        assert thing.__doc__, name
+        for word, member in vars(thing).items() if isinstance(thing, type) else ():
+            if not word.startswith("_") and callable(member):
+                assert member.__doc__, f"{name}.{word}"
+
+
+def test_the_public_names_are_those_of_all():
+    """Nothing is exported by accident."""
+    assert dt.__all__ == sorted(dt.__all__)
+    assert set(dir(dt)) == set(dt.__all__)
+
+
+def test_importing_dasktune_brings_in_neither_torch_nor_dask():
+    """A no-op must be nearly free."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, dasktune.cli, dasktune.sweep, dasktune.plan; "
+        "print([m for m in ('torch', 'distributed', 'zarr') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ)
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("command", ["make", "plan", "why", "status", "results", "logs", "debug"])
+def test_every_command_has_help(run_cli, command):
+    """One sentence first."""
+    result = run_cli([command, "--help"])
+    assert result.code == 0
+    assert result.out.startswith(f"Usage: dasktune {command}")
