@@ -45,8 +45,10 @@ def load_module(path: str | os.PathLike[str]) -> ModuleType:
     with _lock:
         _forget_edited()
         for folder in (os.getcwd(), os.path.dirname(file)):
-            if folder not in sys.path:
-                sys.path.insert(0, folder)
+            if folder in sys.path:
+                sys.path.remove(folder)
+            sys.path.insert(0, folder)
+        _forget_moved()
         name = _module_name(file)
         module = _execute(name, file, source)
         for found, entry in Sources.snapshot(name).modules.items():
@@ -184,5 +186,17 @@ def _forget_edited() -> None:
         except (OSError, UnicodeDecodeError):
             changed = True
         if changed:
+            sys.modules.pop(name, None)
+            del _texts[name]
+
+
+def _forget_moved() -> None:
+    """Forget the user's modules that would now be found elsewhere, beside another pipeline."""
+    importlib.invalidate_caches()
+    for name, (file, _) in list(_texts.items()):
+        spec = importlib.machinery.PathFinder.find_spec(name.partition(".")[0])
+        top = sys.modules.get(name.partition(".")[0])
+        moved = spec is not None and spec.origin != getattr(top, "__file__", file)
+        if moved:
             sys.modules.pop(name, None)
             del _texts[name]

@@ -166,6 +166,30 @@ def test_a_changed_helper_in_an_imported_module_retrains(project):
     assert project.ran() == TRIALS
 
 
+def test_two_pipelines_with_helpers_of_the_same_name_do_not_mix(project, tmp_path_factory):
+    """Each is given the module beside it, also in one process."""
+    other = tmp_path_factory.mktemp("other")
+    for folder, value in ((project.folder, 1), (other, 2)):
+        (folder / "helpers.py").write_text(f"VALUE = {value}\n")
+    project.edit("OFFSET = 0", "from helpers import VALUE as OFFSET")
+    shutil.copy(project.file, other / "toy.py")
+    project.make("a=1", "b=3")
+    project.run_cli(
+        [
+            "make",
+            "-f",
+            str(other / "toy.py"),
+            "--store",
+            str(other),
+            "--cluster",
+            "none",
+            "a=1",
+            "b=3",
+        ]
+    )
+    assert project.dataset().objective.item() + 1 == dt.open_results(other / "toy").objective.item()
+
+
 def test_swapped_values_are_another_trial(project):
     """Snakemake compares parameters as a set; a sweep must not."""
     project.make("a=1", "b=3")
