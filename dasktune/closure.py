@@ -67,6 +67,8 @@ def fingerprint(
     closure = _Closure(sources)
     for entry in (recipe, *uses):
         closure.enter(entry)
+    # Functions that call each other reach the same code, and are not the same recipe.
+    closure.parts["recipe"] = digest([_named(entry) for entry in (recipe, *uses)])[:16]
     return Code(dict(sorted(closure.parts.items())), closure.texts)
 
 
@@ -235,6 +237,7 @@ class _Closure:
             if value is function:
                 continue
             if isinstance(value, (FunctionType, MethodType, type, functools.partial)):
+                self._put(f"{function.__qualname__} over {name}", _named(value))
                 self.enter(value)
             elif not inspect.ismodule(value):
                 self._value(f"{function.__qualname__} over {name}", value)
@@ -275,6 +278,12 @@ class _Closure:
                 f"{self.sources.label(tree.name)}.{live.__qualname__} was edited after it was "
                 "imported, so that its text is not what would run. Restart, and run again."
             )
+
+
+def _named(thing: Any) -> str:
+    if isinstance(thing, functools.partial):
+        return f"partial of {_named(thing.func)}"
+    return str(getattr(thing, "__qualname__", type(thing).__qualname__))
 
 
 def _is_docstring(statement: ast.stmt) -> bool:
