@@ -62,17 +62,18 @@ class Config(Mapping[str, Value]):
         try:
             return self._values[name]
         except KeyError:
-            raise KeyError(
-                f"no hyperparameter {name!r} in this config; it has {', '.join(self._values)}"
-            ) from None
+            raise KeyError(self._lacks(name)) from None
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         try:
             return self._values[name]
-        except KeyError as error:
-            raise AttributeError(str(error)) from None
+        except KeyError:
+            raise AttributeError(self._lacks(name)) from None
+
+    def _lacks(self, name: str) -> str:
+        return f"no hyperparameter {name!r} in this config; it has {', '.join(self._values)}"
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a config cannot be changed (tried to set {name!r})")

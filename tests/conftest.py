@@ -14,6 +14,10 @@ import pytest
 import dasktune as dt
 from dasktune.cli import main
 
+# Under 'make test' the makes that tests start would think themselves part of that one.
+for _name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+    os.environ.pop(_name, None)
+
 TOY = """
 import os
 import time
