@@ -209,6 +209,7 @@ def assemble(
         "pipeline": pipeline,
         "objective": str(objective),
         "hyperparameters": names,
+        "conditional": [name for name in names if any(name not in s.axes() for s in specs)],
         "replicate": replicate,
         "versions": json.dumps(versions()),
     }

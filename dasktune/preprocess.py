@@ -160,6 +160,10 @@ def check_splits(splits: Any) -> dict[str, xr.Dataset]:
 def _write(path: str, split: str, dataset: xr.Dataset) -> None:
     import dask
 
+    # A text of fixed length has no specification in Zarr v3; one of variable length has.
+    texts = {n: v.astype(object) for n, v in dataset.variables.items() if v.dtype.kind == "U"}
+    dataset = dataset.assign({n: v for n, v in texts.items() if n not in dataset.coords})
+    dataset = dataset.assign_coords({n: v for n, v in texts.items() if n in dataset.coords})
     encoding = {str(name): _encoding(variable) for name, variable in dataset.variables.items()}
     # A Dask array is computed and written chunk by chunk, on threads of this process: inside
     # of a worker the cluster's own scheduler would wait for this very task.

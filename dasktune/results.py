@@ -75,7 +75,7 @@ class Best:
     trial : str
         Its id.
     config : dict
-        Its hyperparameters and replicate.
+        Its hyperparameters and replicate; without those that do not exist at its point.
     value : float
         Its objective.
     key : str
@@ -106,6 +106,9 @@ def best(dataset: xr.Dataset) -> Best | None:
     index = int(np.nanargmax(finite) if upwards else np.nanargmin(finite))
     row = dataset.isel(trial=index)
     config = {name: row[name].item() for name in dataset.attrs["hyperparameters"]}
+    for name in dataset.attrs.get("conditional", ()):
+        if config[name] == "" or config[name] != config[name]:
+            del config[name]
     return Best(str(row["trial"].item()), config, float(values[index]), str(row["key"].item()))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
 def terminal() -> Console:
     """Give the terminal to write tables to; a pipe is as wide as a table needs."""
-    console = Console(soft_wrap=True)
-    return console if console.is_terminal else Console(soft_wrap=True, width=400)
+    # The stream of now: a trial in this process sends `sys.stdout` into its log for a while.
+    stream = sys.stdout
+    return Console(file=stream, soft_wrap=True, width=None if stream.isatty() else 400)
 
 
 def number(value: Any) -> str:

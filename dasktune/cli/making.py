@@ -136,13 +136,12 @@ def debug(trial: str, variables: tuple[str, ...], use_pdb: bool, **options: Any)
     try:
         summary = run(sweep, request, Options(cluster="none", tee=True, debug=True))
     except Exception:
-        if not use_pdb:
-            raise
         import pdb
         import traceback
 
         traceback.print_exc()
-        pdb.post_mortem()
+        if use_pdb:
+            pdb.post_mortem()
         return 2
     outcome = summary.outcomes[goal]
     if outcome.value is not None:
