@@ -165,7 +165,13 @@ def is_own(file: str | None) -> bool:
     if not file or not file.endswith(".py"):
         return False
     path = os.path.realpath(file)
+    # Another environment's packages, put on the path, are libraries as much as this one's.
+    if _INSTALLED & set(path.split(os.sep)):
+        return False
     return not any(path.startswith(folder) for folder in _not_own())
+
+
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
 def _not_own() -> list[str]:

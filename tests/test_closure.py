@@ -12,7 +12,7 @@ import pytest
 from dasktune.closure import fingerprint
 from dasktune.errors import SourceError
 from dasktune.load import load_module
-from dasktune.source import Sources
+from dasktune.source import Sources, is_own
 
 MAIN = """
 import functools
@@ -243,3 +243,13 @@ def test_the_hash_is_the_same_on_every_version_of_python(package, python):
         [program, "-c", code, root, *corpus], capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == GOLDEN, done.stderr
+
+
+@pytest.mark.parametrize("folder", ["lib/site-packages", "lib/dist-packages"])
+def test_packages_installed_elsewhere_are_libraries(tmp_path, folder):
+    """Found over PYTHONPATH or a .pth file, they are not the user's own code."""
+    path = tmp_path / folder / "library.py"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert not is_own(str(path))
+    assert is_own(str(tmp_path / "lib" / "mine.py"))
