@@ -12,7 +12,8 @@ from dasktune.graph import Tasks
 from dasktune.inputs import input_digests
 from dasktune.load import find_pipeline, load_module
 from dasktune.pipeline import Pipeline
-from dasktune.plan import Plan, Planner, Request
+from dasktune.plan import Plan, Request
+from dasktune.planner import Planner
 from dasktune.preprocess import PreprocessTask
 from dasktune.recipe import Codes, codes_of
 from dasktune.store import Store

@@ -10,7 +10,8 @@ from dasktune.commit import publish, staging
 from dasktune.errors import UsageError
 from dasktune.fingerprint import key as key_of
 from dasktune.keys import train_parts
-from dasktune.plan import Planner, Request, State, Target
+from dasktune.plan import Request, State, Target
+from dasktune.planner import Planner
 from dasktune.stamp import Stamp
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dasktune.errors import StampError
-from dasktune.plan import Plan, Planner, State, show
+from dasktune.plan import Plan, State
+from dasktune.planner import Planner, show
 from dasktune.recipe import read_codes
 from dasktune.stamp import Stamp
 
