@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dasktune.run import Options, Summary, make
     from dasktune.space import Space
     from dasktune.sweep import Sweep
+    from dasktune.torchrecipe import TorchRecipe
     from dasktune.trial import Trial
 
 __version__ = "0.1.0"
@@ -37,6 +38,7 @@ _HOMES = {
     "Space": "space",
     "Summary": "run",
     "Sweep": "sweep",
+    "TorchRecipe": "torchrecipe",
     "Trial": "trial",
     "TrialSpec": "config",
     "best": "results",
@@ -64,6 +66,7 @@ __all__ = [
     "Space",
     "Summary",
     "Sweep",
+    "TorchRecipe",
     "Trial",
     "TrialSpec",
     "best",

@@ -14,7 +14,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from types import CodeType, FunctionType, MethodType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
 from typing import Any
 
 from dasktune.errors import SourceError
@@ -236,7 +236,7 @@ class _Closure:
                 continue  # not bound yet, as a function that refers to itself
             if value is function:
                 continue
-            if isinstance(value, (FunctionType, MethodType, type, functools.partial)):
+            if isinstance(value, _FOLLOWED):
                 self._put(f"{function.__qualname__} over {name}", _named(value))
                 self.enter(value)
             elif not inspect.ismodule(value):
@@ -244,8 +244,22 @@ class _Closure:
 
     def _instance(self, thing: Any) -> None:
         self.enter(thing if isinstance(thing, type) else type(thing))
-        if not isinstance(thing, type):
-            self._value(f"a {type(thing).__qualname__}", getattr(thing, "__dict__", {}))
+        if isinstance(thing, type):
+            return
+        label = f"a {type(thing).__qualname__}"
+        values = {}
+        for name, value in getattr(thing, "__dict__", {}).items():
+            members = value if isinstance(value, dict) else {"": value}
+            if any(isinstance(member, _FOLLOWED) for member in members.values()):
+                for key, member in members.items():
+                    if isinstance(member, _FOLLOWED):
+                        self._put(f"{label}.{name}.{key}".rstrip("."), _named(member))
+                        self.enter(member)
+                    else:
+                        self._value(f"{label}.{name}.{key}", member)
+            elif not name.startswith("__"):
+                values[name] = value
+        self._value(label, values)
 
     def _value(self, label: str, value: Any) -> None:
         try:
@@ -278,6 +292,10 @@ class _Closure:
                 f"{self.sources.label(tree.name)}.{live.__qualname__} was edited after it was "
                 "imported, so that its text is not what would run. Restart, and run again."
             )
+
+
+_FOLLOWED = (BuiltinFunctionType, FunctionType, MethodType, type, functools.partial)
+"""What has code of its own, and is no plain value."""
 
 
 def _named(thing: Any) -> str:

@@ -94,6 +94,9 @@ class Pipeline:
         }
         if collate is not None:
             _variables(collate, "collate", ("dataset",))
+        if getattr(train, "hyperparameters_first", False):
+            for name in self.design.space.names:
+                self.variables["train"].pop(name, None)
         clash = set(self.design.space.names) & set(self.variable_names())
         if clash:
             raise PipelineError(
