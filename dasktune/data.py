@@ -39,7 +39,7 @@ class Data(Mapping[str, "xr.Dataset"]):
         self.path = path
         self._splits = splits
         self._datasets: dict[str, xr.Dataset] = {}
-        self._tensors: dict[tuple[str, str], tuple[torch.Tensor, int]] = {}
+        self._tensors: dict[tuple[str, str, str], tuple[torch.Tensor, int]] = {}
 
     def __getitem__(self, split: str) -> xr.Dataset:
         if split not in self._splits:
@@ -56,13 +56,15 @@ class Data(Mapping[str, "xr.Dataset"]):
     def __len__(self) -> int:
         return len(self._splits)
 
-    def tensor(self, split: str, name: str) -> torch.Tensor:
-        """Give a variable of a split as a torch tensor on the CPU, without a copy.
+    def tensor(self, split: str, name: str, *, device: str = "cpu") -> torch.Tensor:
+        """Give a variable of a split as a torch tensor; on the CPU without a copy.
 
         Parameters
         ----------
         split, name : str
             The split and its variable.
+        device : str, default "cpu"
+            Where it is to be. It is brought there once a worker.
 
         Returns
         -------
@@ -74,24 +76,30 @@ class Data(Mapping[str, "xr.Dataset"]):
         DataError
             If there is no such split or variable, or its dtype is none that torch knows.
         """
+        if (split, name, device) not in self._tensors:
+            if device == "cpu":
+                tensor = self._from_numpy(split, name)
+            else:
+                tensor = self.tensor(split, name).to(device)
+            self._tensors[split, name, device] = (tensor, tensor._version)
+        return self._tensors[split, name, device][0]
+
+    def _from_numpy(self, split: str, name: str) -> torch.Tensor:
         import torch
 
-        if (split, name) not in self._tensors:
-            dataset = self[split]
-            if name not in dataset.variables:
-                known = [str(variable) for variable in dataset.variables]
-                raise DataError(
-                    f"no variable {name!r} in the split {split!r}." + did_you_mean(name, known)
-                )
-            with warnings.catch_warnings():
-                # torch says that the array is read-only; `check_unchanged` watches over that.
-                warnings.simplefilter("ignore")
-                try:
-                    tensor = torch.from_numpy(dataset[name].values)
-                except TypeError as error:
-                    raise DataError(f"{split}/{name} cannot be a tensor: {error}") from error
-            self._tensors[split, name] = (tensor, tensor._version)
-        return self._tensors[split, name][0]
+        dataset = self[split]
+        if name not in dataset.variables:
+            known = [str(variable) for variable in dataset.variables]
+            raise DataError(
+                f"no variable {name!r} in the split {split!r}." + did_you_mean(name, known)
+            )
+        with warnings.catch_warnings():
+            # torch says that the array is read-only; `check_unchanged` watches over that.
+            warnings.simplefilter("ignore")
+            try:
+                return torch.from_numpy(dataset[name].values)
+            except TypeError as error:
+                raise DataError(f"{split}/{name} cannot be a tensor: {error}") from error
 
     def check_unchanged(self) -> None:
         """Refuse tensors that were changed in place, and forget them.
@@ -105,7 +113,7 @@ class Data(Mapping[str, "xr.Dataset"]):
         if changed:
             self._tensors.clear()
             self._datasets.clear()
-            split, name = changed[0]
+            split, name, _ = changed[0]
             raise DataError(
                 f"train() changed data.tensor({split!r}, {name!r}) in place, which all trials "
                 "of a worker share. Work on a copy: data.tensor(…).clone()."

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dasktune.config import Config, plain
 from dasktune.data import Data
-from dasktune.errors import PipelineError, did_you_mean
-from dasktune.schedule import SCHEDULES, learning_rate_factor
+from dasktune.errors import PipelineError
+from dasktune.torchoptions import TorchOptions, one_of
 from dasktune.trial import Trial
 
 if TYPE_CHECKING:
     import torch
 
-OPTIMIZERS = ("sgd", "adam", "adamw")
+    from dasktune.together import Ended, Seat
+    from dasktune.torchproblem import Problem
+
 LOSSES = ("cross_entropy", "mse_loss", "l1_loss", "binary_cross_entropy_with_logits")
-KEEPS = ("last", "best", "none")
 
 Loss = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
 
@@ -63,6 +63,8 @@ class TorchRecipe:
         For ``step``.
     clip : float, default 0.0
         Largest norm of the gradient; 0 leaves it as it is.
+    label_smoothing : float, default 0.0
+        For ``cross_entropy`` in training: the share of a target that is spread over all classes.
     patience : int, default 0
         Stop after so many epochs without a smaller ``val_loss``; 0 never stops early.
     amp : bool, default False
@@ -74,6 +76,10 @@ class TorchRecipe:
     -----
     The order of samples is a function of the trial's seed and the epoch alone, and the learning
     rate one of the step, so neither needs to be restored when a trial goes on from a checkpoint.
+    A trial whose training loss is no longer finite stops there.
+
+    Trials with models of one structure and equal `batch_size`, `optimizer`, `amp` and `keep` may
+    be trained as one vmapped step (see `dasktune.fused`); all else is each trial's own.
 
     Raises
     ------
@@ -106,6 +112,7 @@ class TorchRecipe:
         step_size: int = 1,
         gamma: float = 0.1,
         clip: float = 0.0,
+        label_smoothing: float = 0.0,
         patience: int = 0,
         amp: bool = False,
         keep: str = "last",
@@ -115,7 +122,7 @@ class TorchRecipe:
                 f"model must be a function like model(config, data), but got {model!r}."
             )
         if isinstance(loss, str):
-            _one_of("loss", loss, LOSSES)
+            one_of("loss", loss, LOSSES)
         self.model = model
         self.inputs = inputs
         self.targets = targets
@@ -136,13 +143,19 @@ class TorchRecipe:
             "step_size": step_size,
             "gamma": gamma,
             "clip": clip,
+            "label_smoothing": label_smoothing,
             "patience": patience,
             "amp": amp,
             "keep": keep,
         }
         for name, value in self.options.items():
             self.options[name] = plain(value, where=f"TorchRecipe({name}=…)")
-        _check(self.options)
+        TorchOptions(**self.options)
+        if label_smoothing and loss != "cross_entropy":
+            raise PipelineError(
+                f"label_smoothing is for loss='cross_entropy', but loss is {loss!r}. "
+                "Smooth the labels in your own loss function."
+            )
         # The code that counts is the user's: a sweep looks for it where the model is.
         self.__module__ = model.__module__
 
@@ -174,168 +187,80 @@ class TorchRecipe:
         torch.nn.Module or None
             The model with the weights to keep, on the CPU.
         """
-        import torch
+        from dasktune.torchloop import train_alone
 
-        options = {**self.options, **variables}
-        options |= {name: value for name, value in trial.config.items() if name in options}
-        _check(options)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        x, y, val_x, val_y = (
-            data.tensor(split, name).to(device)
-            for split in ("train", "val")
-            for name in (self.inputs, self.targets)
-        )
-        loss_of = self._loss()
-        model = self.model(trial.config, data).to(device)
-        optimizer = _optimizer(options, model.parameters())
-        best = _Best()
-        trial.checkpoint(model=model, optimizer=optimizer, best=best)
-        batch = options["batch_size"]
-        steps_an_epoch = -(-len(x) // batch)
-        steps = steps_an_epoch * options["epochs"]
-        for epoch in trial.epochs(options["epochs"]):
-            model.train()
-            total = torch.zeros((), device=device)
-            order = sample_order(trial.seed, epoch, len(x)).to(device)
-            for index, chosen in enumerate(order.split(batch)):
-                factor = learning_rate_factor(
-                    options["schedule"],
-                    epoch * steps_an_epoch + index,
-                    steps,
-                    warmup=options["warmup"] * steps_an_epoch,
-                    step_size=options["step_size"] * steps_an_epoch,
-                    gamma=options["gamma"],
-                )
-                for group in optimizer.param_groups:
-                    group["lr"] = options["lr"] * factor
-                with _precision(device, options["amp"]):
-                    loss = loss_of(model(x[chosen]), y[chosen])
-                optimizer.zero_grad()
-                loss.backward()
-                if options["clip"]:
-                    torch.nn.utils.clip_grad_norm_(model.parameters(), options["clip"])
-                optimizer.step()
-                total += loss.detach().float() * len(chosen)
-            with _precision(device, options["amp"]):
-                outputs = _outputs(model, val_x, batch)
-            row = self._scores(loss_of, outputs.float(), val_y)
-            trial.report(train_loss=total / len(x), **row)
-            improved = best.offer(float(row["val_loss"]), epoch)
-            if options["keep"] == "best" and improved:
-                best.weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
-            if options["patience"] and epoch - best.epoch >= options["patience"]:
-                break
-        if options["keep"] == "none":
-            return None
-        if options["keep"] == "best" and best.weights:
-            model.load_state_dict(best.weights)
-        return model.cpu()
+        options = TorchOptions.of(self.options, variables, trial.config).check_together()
+        problem = self._problem(data, options)
+        return train_alone(trial, self.model(trial.config, data), options, problem)
 
-    def _loss(self) -> Loss:
-        if isinstance(self.loss, str):
-            import torch
+    def together(self, config: Config, variables: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Give what must be equal for trials to be trained together.
 
-            found: Loss = getattr(torch.nn.functional, self.loss)
-            return found
-        return self.loss
+        Parameters
+        ----------
+        config : Config
+            The trial's hyperparameters.
+        variables : mapping of str to value
+            As the command line sets them.
 
-    def _scores(self, loss_of: Loss, outputs: torch.Tensor, targets: torch.Tensor) -> Any:
-        row = {"val_loss": loss_of(outputs, targets)}
-        if self.loss == "cross_entropy":
-            row["val_accuracy"] = (outputs.argmax(1) == targets).float().mean()
-        return row | {f"val_{name}": of(outputs, targets) for name, of in self.metrics.items()}
+        Raises
+        ------
+        PipelineError
+            If an option is not of its kind.
+        """
+        options = TorchOptions.of(self.options, variables, config).check_together()
+        return options.shared()
 
+    def train_together(
+        self,
+        trials: Sequence[Trial],
+        data: Data,
+        *,
+        width: int | None,
+        stopping: Callable[[], bool],
+        **variables: Any,
+    ) -> Iterator[Ended]:
+        """Train several trials, as many in one step as is fastest.
 
-def sample_order(seed: int, epoch: int, count: int) -> torch.Tensor:
-    """Give the order of samples in an epoch, as int64 of shape ``(count,)``.
+        Parameters
+        ----------
+        trials : sequence of Trial
+            For which `together` gives the same.
+        data : Data
+            With the splits ``train`` and ``val``.
+        width : int or None
+            Trials that share a step; None to measure what is fastest.
+        stopping : callable
+            Says whether nothing new is to be started.
+        **variables : value
+            Options by name, as the command line sets them.
 
-    A function of its arguments alone: what ran before does not matter.
-    """
-    import torch
+        Yields
+        ------
+        Ended
+            Each trial as it ends.
+        """
+        from dasktune.fused import Member
+        from dasktune.seeding import seed_everything
+        from dasktune.together import Ended, Seat, train_together
 
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    return torch.randperm(count, generator=generator)
+        seats: list[Seat] = []
+        for trial in trials:
+            options = TorchOptions.of(self.options, variables, trial.config)
+            seed_everything(trial.seed)
+            try:
+                member = Member(self.model(trial.config, data), options, trial.seed)
+            except Exception as error:
+                yield Ended(trial, error=error)
+            else:
+                seats.append(Seat(trial, member))
+        if seats:
+            problem = self._problem(data, seats[0].member.options)
+            yield from train_together(seats, problem, width=width, stopping=stopping)
 
+    def _problem(self, data: Data, options: TorchOptions) -> Problem:
+        from dasktune.torchproblem import Problem
 
-class _Best:
-    """The smallest loss so far, when it was, and the weights of then."""
-
-    def __init__(self) -> None:
-        self.value = float("inf")
-        self.epoch = -1
-        self.weights: dict[str, Any] = {}
-
-    def offer(self, value: float, epoch: int) -> bool:
-        """Take a loss, and say whether it is the smallest."""
-        if value < self.value or self.epoch < 0:
-            self.value, self.epoch = value, epoch
-            return True
-        return False
-
-    def state_dict(self) -> dict[str, Any]:
-        return dict(vars(self))
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-
-
-def _optimizer(options: Mapping[str, Any], parameters: Any) -> torch.optim.Optimizer:
-    import torch
-
-    common: dict[str, Any] = {"lr": options["lr"], "weight_decay": options["weight_decay"]}
-    if options["optimizer"] == "sgd":
-        momentum = {"momentum": options["momentum"], "nesterov": options["nesterov"]}
-        return torch.optim.SGD(parameters, **common, **momentum)
-    kind = torch.optim.Adam if options["optimizer"] == "adam" else torch.optim.AdamW
-    return kind(parameters, **common, betas=(options["beta1"], options["beta2"]))
-
-
-def _outputs(model: torch.nn.Module, x: torch.Tensor, batch: int) -> torch.Tensor:
-    import torch
-
-    model.eval()
-    with torch.no_grad():
-        # Evaluating needs no gradients, hence less memory: larger pieces than in training.
-        return torch.cat([model(part) for part in x.split(max(batch, 1024))])
-
-
-@contextmanager
-def _precision(device: torch.device, amp: bool) -> Iterator[None]:
-    import torch
-
-    with torch.autocast(device.type, torch.bfloat16, enabled=amp):
-        yield
-
-
-def _check(options: Mapping[str, Any]) -> None:
-    """Refuse options that are not of their kind."""
-    for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("keep", KEEPS)):
-        _one_of(name, options[name], known)
-    for name, least in (
-        ("epochs", 0),
-        ("batch_size", 1),
-        ("warmup", 0),
-        ("step_size", 1),
-        ("patience", 0),
-    ):
-        value = options[name]
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise PipelineError(f"{name} must be an int of at least {least}, but got {value!r}.")
-    for name in ("lr", "weight_decay", "momentum", "beta1", "beta2", "gamma", "clip"):
-        value = options[name]
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not 0 <= value < float("inf"):
-            raise PipelineError(f"{name} must be a number of at least 0, but got {value!r}.")
-    for name in ("nesterov", "amp"):
-        if not isinstance(options[name], bool):
-            raise PipelineError(f"{name} must be True or False, but got {options[name]!r}.")
-    if options["optimizer"] == "sgd" and options["nesterov"] and not options["momentum"]:
-        raise PipelineError("nesterov needs a momentum above 0, but momentum is 0.")
-
-
-def _one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise PipelineError(
-            f"{name} must be one of {', '.join(known)}, but got {value!r}."
-            + did_you_mean(str(value), known)
-        )
+        loss: Any = self.loss
+        names = (self.inputs, self.targets)
+        return Problem.of(data, names, loss, self.metrics, amp=options.amp)

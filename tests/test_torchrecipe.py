@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 import dasktune as dt
 from dasktune.errors import PipelineError
-from dasktune.torchrecipe import sample_order
+from dasktune.torchproblem import sample_order
 
 FILE = """
 import numpy as np
@@ -255,7 +255,8 @@ def test_the_order_of_samples_depends_on_seed_and_epoch_alone():
         ({"epochs": 1.5}, "epochs must be an int of at least 0, but got 1.5"),
         ({"lr": -1.0}, "lr must be a number of at least 0, but got -1.0"),
         ({"amp": "yes"}, "amp must be True or False, but got 'yes'"),
-        ({"optimizer": "sgd", "nesterov": True}, "nesterov needs a momentum above 0"),
+        ({"beta2": 1.0}, "beta2 must be below 1, but got 1.0"),
+        ({"label_smoothing": 0.1, "loss": "mse_loss"}, "label_smoothing is for loss="),
         ({"keep": "all"}, "keep must be one of last, best, none, but got 'all'"),
     ],
 )

@@ -1,0 +1,161 @@
+"""Training one PyTorch trial: the loop that all faster ways must equal."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from dasktune.torchoptions import TorchOptions
+from dasktune.torchproblem import Problem, sample_order
+from dasktune.trial import Trial
+
+
+def train_alone(
+    trial: Trial, model: torch.nn.Module, options: TorchOptions, problem: Problem
+) -> torch.nn.Module | None:
+    """Train one trial, from its checkpoint if it has one.
+
+    Parameters
+    ----------
+    trial : Trial
+        Takes the metrics.
+    model : torch.nn.Module
+        With its initial weights.
+    options : TorchOptions
+        How to train it.
+    problem : Problem
+        The data, the loss and the metrics.
+
+    Returns
+    -------
+    torch.nn.Module or None
+        The model with the weights to keep, on the CPU.
+    """
+    model = model.to(problem.device)
+    optimizer = make_optimizer(options, model)
+    best = Best()
+    trial.checkpoint(model=model, optimizer=optimizer, best=best)
+    count = len(problem.x)
+    for epoch in trial.epochs(options.epochs):
+        if best.ended(options):
+            break
+        model.train()
+        total = torch.zeros((), device=problem.device)
+        batches = sample_order(trial.seed, epoch, count).to(problem.device).split(options.batch_size)
+        rates = options.learning_rates(epoch, len(batches))
+        for rate, chosen in zip(rates, batches, strict=True):
+            loss = step(model, optimizer, options, problem, chosen, rate)
+            total += loss.detach().to(total.dtype) * len(chosen)
+        outputs = evaluate(model, problem, options.batch_size)
+        row = problem.scores(outputs)
+        train_loss = float(total / count)
+        trial.report(train_loss=train_loss, **row)
+        if best.improved(float(row["val_loss"]), train_loss, epoch) and options.keep == "best":
+            state = model.state_dict()
+            best.weights = {name: tensor.detach().clone() for name, tensor in state.items()}
+    return best.choose(model, options)
+
+
+def step(
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    options: TorchOptions,
+    problem: Problem,
+    chosen: torch.Tensor,
+    rate: float,
+) -> torch.Tensor:
+    """Take one step of the optimizer, and give the loss before it.
+
+    Parameters
+    ----------
+    chosen : torch.Tensor
+        The samples of the batch, int64.
+    rate : float
+        The learning rate.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    with problem.precision():
+        outputs = model(problem.x[chosen])
+        loss = problem.loss_of(outputs, problem.y[chosen], float(options.label_smoothing))
+    optimizer.zero_grad()
+    loss.backward()
+    if options.clip:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), options.clip)
+    optimizer.step()
+    return loss
+
+
+def evaluate(model: torch.nn.Module, problem: Problem, batch: int) -> torch.Tensor:
+    """Give the model's outputs for all of ``val``."""
+    model.eval()
+    with torch.no_grad(), problem.precision():
+        # Evaluating needs no gradients, hence less memory: larger pieces than in training.
+        return torch.cat([model(part) for part in problem.val_x.split(max(batch, 1024))])
+
+
+class Best:
+    """How a training stands: its smallest loss, when that was, and the weights of then.
+
+    Attributes
+    ----------
+    value : float
+        The smallest ``val_loss``.
+    epoch : int
+        When it was, or -1.
+    seen : int
+        The last epoch that was offered, or -1.
+    diverged : bool
+        Whether the training loss was not finite.
+    weights : dict of str to torch.Tensor
+        The state of then, where it is to be kept.
+    """
+
+    def __init__(self) -> None:
+        self.value = math.inf
+        self.epoch = -1
+        self.seen = -1
+        self.diverged = False
+        self.weights: dict[str, Any] = {}
+
+    def improved(self, value: float, train_loss: float, epoch: int) -> bool:
+        """Take the losses of an epoch, and say whether it is the best so far."""
+        self.seen = epoch
+        self.diverged = not math.isfinite(train_loss)
+        if self.epoch < 0 or value < self.value or math.isnan(self.value):
+            self.value, self.epoch = value, epoch
+            return True
+        return False
+
+    def ended(self, options: TorchOptions) -> bool:
+        """Say whether the training has no more to gain: it diverged, or patience ran out."""
+        waited = self.seen - self.epoch
+        return self.diverged or bool(options.patience and waited >= options.patience)
+
+    def choose(self, model: torch.nn.Module, options: TorchOptions) -> torch.nn.Module | None:
+        """Give the model with the weights to keep, on the CPU, or None."""
+        if options.keep == "none":
+            return None
+        if options.keep == "best" and self.weights:
+            model.load_state_dict(self.weights)
+        return model.cpu()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the state."""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take the state."""
+        vars(self).update(state)
+
+
+def make_optimizer(options: TorchOptions, model: torch.nn.Module) -> torch.optim.Optimizer:
+    """Make torch's own optimizer for a model."""
+    common: dict[str, Any] = {"lr": options.lr, "weight_decay": options.weight_decay}
+    if options.optimizer == "sgd":
+        momentum = {"momentum": options.momentum, "nesterov": options.nesterov}
+        return torch.optim.SGD(model.parameters(), **common, **momentum)
+    kind = torch.optim.Adam if options.optimizer == "adam" else torch.optim.AdamW
+    return kind(model.parameters(), **common, betas=(options.beta1, options.beta2))
