@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from dasktune.errors import DasktuneError
     from dasktune.pipeline import Pipeline
     from dasktune.plan import Plan, Request
+    from dasktune.pytorch.recipe import TorchRecipe
     from dasktune.results import best, leaderboard, open_results, to_grid
     from dasktune.run import Options, Summary, make
     from dasktune.space import Space
     from dasktune.sweep import Sweep
-    from dasktune.torchrecipe import TorchRecipe
     from dasktune.trial import Trial
 
 __version__ = "0.1.0"
@@ -38,7 +38,7 @@ _HOMES = {
     "Space": "space",
     "Summary": "run",
     "Sweep": "sweep",
-    "TorchRecipe": "torchrecipe",
+    "TorchRecipe": "pytorch.recipe",
     "Trial": "trial",
     "TrialSpec": "config",
     "best": "results",

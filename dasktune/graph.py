@@ -5,7 +5,7 @@ Building never computes. The nodes are thin: each calls the plain function of it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,12 @@ import dask
 from dask.delayed import Delayed, delayed
 
 from dasktune.collate import CollateTask, collate
-from dasktune.outcome import Outcome
+from dasktune.job import TrainTask
+from dasktune.outcome import Alone, Outcome
 from dasktune.plan import Plan, State
 from dasktune.preprocess import PreprocessTask, preprocess
-from dasktune.train import TrainTask, train
+from dasktune.train import train
+from dasktune.traingroup import GroupTask, part, train_group
 
 TOPIC = "dasktune"
 """The topic under which workers log their small events."""
@@ -44,7 +46,9 @@ class Tasks:
     resources: dict[str, float]
 
 
-def build(plan: Plan, tasks: Tasks, *, suffix: str = "") -> dict[str, Delayed]:
+def build(
+    plan: Plan, tasks: Tasks, *, groups: Sequence[GroupTask] = (), suffix: str = ""
+) -> dict[str, Delayed]:
     """Write the targets that are not done as delayed nodes.
 
     Parameters
@@ -53,6 +57,9 @@ def build(plan: Plan, tasks: Tasks, *, suffix: str = "") -> dict[str, Delayed]:
         The targets.
     tasks : Tasks
         What their nodes need to know.
+    groups : sequence of GroupTask
+        Trials that are trained together. A group is one node that has the resources, and each
+        of its trials a node that takes its part of what came out, or is trained alone.
     suffix : str
         Appended to the nodes' keys, so that two runs on one scheduler are two things.
 
@@ -64,6 +71,8 @@ def build(plan: Plan, tasks: Tasks, *, suffix: str = "") -> dict[str, Delayed]:
         them with ``optimize_graph=False``, which keeps the annotations.
     """
     nodes: dict[str, Delayed] = {}
+    members = {task.target: number for number, group in enumerate(groups) for task in group.tasks}
+    made: dict[int, Delayed] = {}  # the nodes of the groups
 
     def need(name: str) -> Any:
         return nodes[name] if name in nodes else plan.targets[name].outcome
@@ -72,6 +81,20 @@ def build(plan: Plan, tasks: Tasks, *, suffix: str = "") -> dict[str, Delayed]:
         if target.state is State.DONE or target.name == "all":
             continue
         key = _key(target.name) + suffix
+        if target.name in members:
+            number = members[target.name]
+            if number not in made:
+                group = groups[number]
+                with dask.annotate(resources=tasks.resources, priority=-index):
+                    made[number] = delayed(group_node, pure=False)(
+                        group, need("preprocessed"), dask_key_name=f"fused-{number}{suffix}"
+                    )
+            with dask.annotate(resources=tasks.resources, priority=-index):
+                task = tasks.train[target.name]
+                nodes[target.name] = delayed(part_node, pure=False)(
+                    task, made[number], need("preprocessed"), dask_key_name=key
+                )
+            continue
         if target.spec is not None:
             with dask.annotate(resources=tasks.resources, priority=-index):
                 task = tasks.train[target.name]
@@ -126,6 +149,16 @@ def preprocess_node(task: PreprocessTask) -> Outcome:
 def train_node(task: TrainTask, data: Outcome) -> Outcome:
     """Train one trial, on a worker that offers the resources."""
     return train(task, data, worker=_worker_name(), emit=_emit)
+
+
+def group_node(group: GroupTask, data: Outcome) -> tuple[Outcome | Alone, ...]:
+    """Train the trials of a group, on a worker that offers the resources."""
+    return train_group(group, data, worker=_worker_name(), emit=_emit)
+
+
+def part_node(task: TrainTask, parts: tuple[Outcome | Alone, ...], data: Outcome) -> Outcome:
+    """Take what became of one trial of a group, or train it if it was left to do so."""
+    return part(task, parts, data, worker=_worker_name(), emit=_emit)
 
 
 def trained_node(known: _Known, *made: Outcome) -> tuple[Outcome, ...]:

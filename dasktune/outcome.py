@@ -40,6 +40,22 @@ class Outcome:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class Alone:
+    """A trial of a group that is to be trained by itself.
+
+    Attributes
+    ----------
+    target : str
+        The target's name.
+    why : str
+        Why it is not trained together with the others.
+    """
+
+    target: str
+    why: str
+
+
 class TargetFailed(Exception):
     """The recipe of a target failed; raised in a node, so that Dask shows it as erred.
 

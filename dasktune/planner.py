@@ -21,6 +21,8 @@ from dasktune.recipe import Codes, read_codes
 from dasktune.stamp import Stamp
 from dasktune.store import Store
 
+_SAMPLE = 20  # stamps that are read to tell how earlier trials went
+
 
 class Planner:
     """Makes the plan of one pipeline, from what its store holds now.
@@ -262,12 +264,29 @@ class Planner:
         return self._listings[kind]
 
     def _earlier_seconds(self) -> list[float]:
-        found = []
-        for trial, keys in list(self._listing("trained").items())[:20]:
-            stamp = self.store.newest("trained", trial, keys)
-            if stamp is not None:
-                found.append(stamp.seconds)
+        return [stamp.seconds for stamp in self._some_stamps()]
+
+    def earlier_fusing(self) -> dict[str, int]:
+        """Tell how some earlier trials were trained together, or why not.
+
+        Returns
+        -------
+        dict of str to int
+            The reasons that their stamps hold, with how many were trained as one.
+        """
+        found: dict[str, int] = {}
+        for stamp in self._some_stamps():
+            fused = stamp.body.get("fused")
+            if fused:
+                found.setdefault(fused["why"], fused["lanes"])
         return found
+
+    def _some_stamps(self) -> list[Stamp]:
+        """Read the stamps of a few trials, evenly chosen."""
+        listing = self._listing("trained")
+        some = list(listing)[:: max(1, len(listing) // _SAMPLE)][:_SAMPLE]
+        stamps = (self.store.newest("trained", trial, listing[trial]) for trial in some)
+        return [stamp for stamp in stamps if stamp is not None]
 
     def _code(self, role: str) -> str:
         return self.codes.codes[role].digest if role in self.codes.codes else ""

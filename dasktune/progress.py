@@ -60,7 +60,12 @@ class Progress:
             row = self.running.get(f"trained/{event['trial']}")
             if row is not None:
                 row.update(event)
+        elif kind == "ended":  # a trial of a group, which ends before the group's node does
+            event = {"event": "finished", "outcome": Outcome(**event["outcome"])}
+            self._finish(event["outcome"])
         elif kind == "finished":
+            if event["outcome"].target in self.outcomes:
+                return  # told already
             self._finish(event["outcome"])
         self.show(event)
 

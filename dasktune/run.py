@@ -10,10 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dasktune.commit import sweep as sweep_tmp
-from dasktune.outcome import Outcome, TargetFailed
+from dasktune.grouping import Candidate, partition
+from dasktune.outcome import Alone, Outcome, TargetFailed
 from dasktune.plan import Plan, Request, State
 from dasktune.runfolder import RunFolder
 from dasktune.sweep import Sweep
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from dasktune.graph import Tasks
+    from dasktune.traingroup import GroupTask
 
 Observer = Callable[[dict[str, Any]], None]
 """Takes the events of a run, one by one: ``plan``, ``cluster``, ``started``, ``report``,
@@ -47,6 +49,9 @@ class Options:
         Whether what trials print is shown as well; only with cluster ``"none"``.
     debug : bool
         Let the exception of a recipe through as it is; only with cluster ``"none"``.
+    fuse : "auto", "off" or int
+        Whether trials may be trained as one vmapped step, where the train recipe can: as many
+        as is measured to be fastest, none, or so many.
     """
 
     cluster: str | Client = "local"
@@ -55,6 +60,7 @@ class Options:
     ignore_errors: bool = False
     tee: bool = False
     debug: bool = False
+    fuse: Literal["auto", "off"] | int = "auto"
 
 
 @dataclass
@@ -186,7 +192,7 @@ def make(
     try:
         with _signals(run, summary, observe):
             if options.cluster == "none":
-                _run_here(plan, tasks, options, took, observe)
+                _run_here(sweep, plan, tasks, options, took, observe)
             else:
                 _run_on_cluster(sweep, plan, tasks, options, took, observe)
     except KeyboardInterrupt:
@@ -196,7 +202,30 @@ def make(
     return summary
 
 
+def _groups(
+    sweep: Sweep, plan: Plan, tasks: Tasks, options: Options, workers: int
+) -> list[GroupTask]:
+    """Choose which trials are trained together, if the train recipe can do so."""
+    from dasktune.traingroup import GroupTask
+
+    together = getattr(sweep.pipeline.train, "together", None)
+    if together is None or options.fuse in ("off", 1) or options.debug:
+        return []
+    variables = sweep.pipeline.variables["train"]
+    candidates = [
+        Candidate(target.name, *together(target.spec.config, variables))
+        for target in plan.targets.values()
+        if target.spec is not None and target.state is not State.DONE
+    ]
+    width = None if options.fuse == "auto" else int(options.fuse)
+    return [
+        GroupTask(tuple(tasks.train[name] for name in names), width)
+        for names in partition(candidates, workers)
+    ]
+
+
 def _run_here(
+    sweep: Sweep,
     plan: Plan,
     tasks: Tasks,
     options: Options,
@@ -207,8 +236,15 @@ def _run_here(
     from dasktune.collate import collate
     from dasktune.preprocess import preprocess
     from dasktune.train import train
+    from dasktune.traingroup import part, train_group
 
     outcomes = {name: t.outcome for name, t in plan.targets.items() if t.outcome is not None}
+    of_group = {
+        task.target: group
+        for group in _groups(sweep, plan, tasks, options, workers=1)
+        for task in group.tasks
+    }
+    parts: dict[int, tuple[Outcome | Alone, ...]] = {}
     how: dict[str, Any] = {"emit": observe, "debug": options.debug}
     for target in plan.targets.values():
         if target.state is State.DONE or target.phony:
@@ -216,6 +252,11 @@ def _run_here(
         try:
             if target.name == "preprocessed":
                 outcome = preprocess(tasks.preprocess, **how)
+            elif target.name in of_group:
+                group, data = of_group[target.name], outcomes["preprocessed"]
+                if id(group) not in parts:
+                    parts[id(group)] = train_group(group, data, emit=observe)
+                outcome = part(tasks.train[target.name], parts[id(group)], data, emit=observe)
             elif target.spec is not None:
                 outcome = train(tasks.train[target.name], outcomes["preprocessed"], **how)
             else:
@@ -249,14 +290,15 @@ def _run_on_cluster(
             resources=tasks.resources,
             threads=sweep.pipeline.threads,
         ) as client:
-            _follow(client, plan, tasks, options, took, observe)
+            _follow(client, sweep, plan, tasks, options, took, observe)
     else:
         check_resources(options.cluster, tasks.resources)
-        _follow(options.cluster, plan, tasks, options, took, observe)
+        _follow(options.cluster, sweep, plan, tasks, options, took, observe)
 
 
 def _follow(
     client: Client,
+    sweep: Sweep,
     plan: Plan,
     tasks: Tasks,
     options: Options,
@@ -269,8 +311,9 @@ def _follow(
 
     observe({"event": "cluster", "dashboard": client.dashboard_link})
     client.subscribe_topic(TOPIC, lambda event: observe(event[1]))
-    nodes = build(plan, tasks, suffix=f"-{os.urandom(3).hex()}")
     workers = _some_workers(client, tasks, options)
+    groups = _groups(sweep, plan, tasks, options, _slots(client, tasks, workers))
+    nodes = build(plan, tasks, groups=groups, suffix=f"-{os.urandom(3).hex()}")
     futures = client.compute(
         list(nodes.values()), optimize_graph=False, workers=workers, allow_other_workers=False
     )
@@ -311,14 +354,27 @@ def _some_workers(client: Client, tasks: Tasks, options: Options) -> list[str] |
         return None
     chosen: list[str] = []
     slots = 0
-    for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
-        offered = worker.get("resources", {})
-        fits = [offered.get(name, 0) // amount for name, amount in tasks.resources.items()]
-        room = int(min([worker["nthreads"], *fits]))
+    for address, room in _rooms(client, tasks).items():
         if room and slots + room <= max(options.jobs, room if not chosen else 0):
             chosen.append(address)
             slots += room
     return chosen or None
+
+
+def _slots(client: Client, tasks: Tasks, workers: list[str] | None) -> int:
+    """Count the trials that the workers train at a time."""
+    rooms = _rooms(client, tasks)
+    return max(1, sum(rooms[address] for address in (rooms if workers is None else workers)))
+
+
+def _rooms(client: Client, tasks: Tasks) -> dict[str, int]:
+    """Count the trials that each worker trains at a time."""
+    rooms = {}
+    for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
+        offered = worker.get("resources", {})
+        fits = [offered.get(name, 0) // amount for name, amount in tasks.resources.items()]
+        rooms[address] = int(min([worker["nthreads"], *fits]))
+    return rooms
 
 
 @contextlib.contextmanager

@@ -65,6 +65,12 @@ class RunFolder:
                 return file.tell()
         return 1
 
+    def attempts(self, name: str) -> int:
+        """Give how many attempts at a target have begun and not ended."""
+        with contextlib.suppress(OSError):
+            return os.stat(f"{self.path}/attempts/{name}").st_size
+        return 0
+
     def end_attempt(self, name: str) -> None:
         """Forget the attempts at a target, which ended in one way or another."""
         with contextlib.suppress(OSError):

@@ -10,6 +10,7 @@ from dasktune.collate import CollateTask
 from dasktune.errors import PipelineError
 from dasktune.graph import Tasks
 from dasktune.inputs import input_digests
+from dasktune.job import TrainTask
 from dasktune.load import find_pipeline, load_module
 from dasktune.pipeline import Pipeline
 from dasktune.plan import Plan, Request
@@ -17,7 +18,6 @@ from dasktune.planner import Planner
 from dasktune.preprocess import PreprocessTask
 from dasktune.recipe import Codes, codes_of
 from dasktune.store import Store
-from dasktune.train import TrainTask
 
 
 @dataclass(frozen=True)

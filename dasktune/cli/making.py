@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dasktune.cli.options import change_folder, jobs, open_sweep, pipeline_options, split_words
+from dasktune.cli.options import (
+    change_folder,
+    fuse,
+    jobs,
+    open_sweep,
+    pipeline_options,
+    split_words,
+)
 from dasktune.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,6 +49,14 @@ if TYPE_CHECKING:
     show_default=True,
     metavar="WHERE",
     help="'local', 'none' (this process), or a scheduler's address (tcp://…).",
+)
+@click.option(
+    "--fuse",
+    type=fuse,
+    default="auto",
+    show_default=True,
+    metavar="auto|off|N",
+    help="Train trials as one vmapped step: as many as is fastest, none, or N.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @pipeline_options
@@ -81,6 +96,7 @@ def make(words: tuple[str, ...], **options: Any) -> int:
         jobs=options["jobs"],
         keep_going=keep_going,
         ignore_errors=options["ignore_errors"],
+        fuse=options["fuse"],
     )
     with _progress(sweep, options) as progress:
         summary = run(sweep, request, how, progress)
@@ -101,7 +117,8 @@ def plan(words: tuple[str, ...], **options: Any) -> int:
     change_folder(options["folders"])
     targets, variables = split_words(words)
     sweep = open_sweep(options["file"], options["store"], variables)
-    made = sweep.plan(_request(targets or ["all"], options))
+    planner = sweep.planner()
+    made = planner.plan(_request(targets or ["all"], options))
     if options["as_json"]:
         click.echo(json.dumps(made.to_json(), indent=1))
         return 0
@@ -112,6 +129,9 @@ def plan(words: tuple[str, ...], **options: Any) -> int:
     console.print(f"{sweep.name}  {sweep.pipeline.design.describe()}", highlight=False)
     console.print(plan_table(made))
     console.print(_forecast(made, options["jobs"] or default_jobs()), highlight=False)
+    for why, lanes in planner.earlier_fusing().items():
+        how = f"{lanes} trials as one" if lanes > 1 else "alone"
+        console.print(f"earlier trials were trained {how}: {why}", highlight=False)
     return 0
 
 

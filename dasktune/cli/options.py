@@ -26,6 +26,15 @@ def jobs(text: str) -> int | None:
     raise click.BadParameter(f"-j takes a number of at least 1, but got {text!r}.")
 
 
+def fuse(text: str) -> str | int:
+    """Read how trials may be fused: ``auto``, ``off``, or a number."""
+    if text in ("auto", "off"):
+        return text
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise click.BadParameter(f"--fuse takes auto, off or a number of at least 1, but got {text!r}.")
+
+
 def pipeline_options(command: F) -> F:
     """Add the options that find a pipeline and its store."""
     for option in (

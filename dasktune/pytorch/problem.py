@@ -55,10 +55,10 @@ class Problem:
     ) -> Problem:
         """Bring the splits to the GPU if there is one, and leave them on the CPU otherwise."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        tensors = (
+        x, y, val_x, val_y = (
             data.tensor(split, name, device=device) for split in ("train", "val") for name in names
         )
-        return cls(*tensors, loss, metrics, amp)
+        return cls(x, y, val_x, val_y, loss, metrics, amp)
 
     @property
     def device(self) -> torch.device:
@@ -111,9 +111,12 @@ class Problem:
         losses = vmap(lambda one: self.loss_of(one, self.val_y))(outputs)
         rows = {"val_loss": losses.tolist()}
         if self.loss == "cross_entropy":
-            rows["val_accuracy"] = (outputs.argmax(2) == self.val_y).float().mean(
-                tuple(range(1, outputs.ndim - 1))
-            ).tolist()
+            rows["val_accuracy"] = (
+                (outputs.argmax(2) == self.val_y)
+                .float()
+                .mean(tuple(range(1, outputs.ndim - 1)))
+                .tolist()
+            )
         for name, metric in self.metrics.items():
             rows[f"val_{name}"] = [metric(one, self.val_y) for one in outputs]
         return rows

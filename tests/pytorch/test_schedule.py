@@ -7,7 +7,7 @@ import torch
 from torch.optim import lr_scheduler
 
 from dasktune.errors import PipelineError
-from dasktune.schedule import learning_rate_factor
+from dasktune.pytorch.schedule import learning_rate_factor
 
 STEPS = 40
 REFERENCES = {

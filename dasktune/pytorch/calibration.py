@@ -5,21 +5,22 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
-from dasktune.fused import Lanes, Member
-from dasktune.structure import fusible, structure
-from dasktune.torchloop import step
-from dasktune.torchproblem import Problem
+from dasktune.pytorch.fused import Lanes, Member
+from dasktune.pytorch.loop import step
+from dasktune.pytorch.problem import Problem
+from dasktune.pytorch.structure import fusible, structure
 
 WIDTHS = (8, 32, 128, 512)
 GAIN = 1.1
 """How many times as fast as the loop a fused step must be to be taken."""
-_ROUNDS = 3
+_LEAST_ROUNDS, _MOST_ROUNDS, _SECONDS = 4, 20, 0.1
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
 
 
@@ -73,6 +74,7 @@ def obstacle(members: Sequence[Member], problem: Problem) -> str:
     why = fusible(members[0].model)
     if why:
         return why
+    shape = structure(members[0].model)
     pair = [_copy(members[0]), _copy(members[-1])]
     count = min(len(problem.x), members[0].options.batch_size)
     chosen = torch.arange(count, device=problem.device)
@@ -91,11 +93,13 @@ def obstacle(members: Sequence[Member], problem: Problem) -> str:
         with problem.precision():
             smoothing = float(member.options.label_smoothing)
             loss = problem.loss_of(model(problem.x[chosen]), problem.y[chosen], smoothing)
-        loss.backward()
+        if structure(model) != shape:
+            return "its forward pass changes its attributes"
         trained = [p for p in model.parameters() if p.requires_grad]
-        if any(p.grad is None for p in trained):
+        found = torch.autograd.grad(loss, trained, allow_unused=True)
+        if any(gradient is None for gradient in found):
             return "not all of its parameters get a gradient"
-        expected = torch.cat([p.grad.reshape(-1) for p in trained if p.grad is not None])
+        expected = torch.cat([gradient.reshape(-1) for gradient in found])
         bound = 0.05 if problem.amp else _TOLERANCE.get(expected.dtype, 1e-3)
         apart = (gradients[lane] - expected).norm() > bound * expected.norm() + 1e-12
         here, there = losses[lane].item(), loss.item()
@@ -105,7 +109,7 @@ def obstacle(members: Sequence[Member], problem: Problem) -> str:
     return ""
 
 
-def measure(members: Sequence[Member], problem: Problem, limit: int) -> Width:
+def measure(members: Sequence[Member], problem: Problem) -> Width:
     """Time steps of some widths beside the loop's, and decide.
 
     Parameters
@@ -114,13 +118,11 @@ def measure(members: Sequence[Member], problem: Problem, limit: int) -> Width:
         Of one structure; they are left as they are.
     problem : Problem
         The data.
-    limit : int
-        The largest width to try.
     """
     key = (structure(members[0].model), members[0].options.shared(), str(problem.device))
-    most = min(limit, len(members))
-    if (known := _measured.get((*key, most))) is not None:
-        return known
+    most = min(WIDTHS[-1], len(members))
+    if (*key, most) in _measured:
+        return _measured[*key, most]
     count = min(len(problem.x), members[0].options.batch_size)
     alone = _copy(members[0])
     alone.model.to(problem.device)
@@ -134,7 +136,7 @@ def measure(members: Sequence[Member], problem: Problem, limit: int) -> Width:
             lanes = Lanes([_copy(members[i % len(members)]) for i in range(width)], problem)
             row = {name: t[0] for name, t in lanes.scalars(np.full((1, width), 1e-3)).items()}
             batch = chosen.expand(width, -1)
-            fused[width] = _time(lambda lanes=lanes, b=batch, r=row: lanes.step(b, r), problem)
+            fused[width] = _time(partial(lanes.step, batch, row), problem)
             lanes.evaluate()
         except torch.OutOfMemoryError:
             fused.pop(width, None)
@@ -142,9 +144,7 @@ def measure(members: Sequence[Member], problem: Problem, limit: int) -> Width:
         best = min(time / width for width, time in fused.items())
         if fused[width] / width > 1.2 * best:
             break  # past the optimum: wider is slower
-    width = decide(single, fused)
-    _measured[(*key, most)] = width
-    return width
+    return _measured.setdefault((*key, most), decide(single, fused))
 
 
 _measured: dict[tuple[object, ...], Width] = {}
@@ -167,13 +167,13 @@ def _random(member: Member, problem: Problem, chosen: torch.Tensor) -> bool:
     return drew
 
 
-def _time(run: object, problem: Problem) -> float:
-    assert callable(run)
-    times = []
-    for _ in range(_ROUNDS + 1):
+def _time(run: Callable[[], object], problem: Problem) -> float:
+    """Give the median time of a run, after one that warms up."""
+    times: list[float] = []
+    while len(times) < _LEAST_ROUNDS or (len(times) < _MOST_ROUNDS and sum(times) < _SECONDS):
         started = time.perf_counter()
         run()
         if problem.device.type == "cuda":
             torch.cuda.synchronize()
         times.append(time.perf_counter() - started)
-    return statistics.median(times[1:])  # the first one warms up
+    return statistics.median(times[1:])

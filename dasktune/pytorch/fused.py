@@ -3,7 +3,7 @@
 The trials' parameters lie in one tensor of shape ``(lanes, parameters)``, and so do the states
 of their optimizers: a step is one batched forward and backward pass and a handful of
 elementwise operations, however many trials and layers there are. Each lane has its own initial
-weights, order of samples, learning rate and coefficients, as in `dasktune.torchloop`, which
+weights, order of samples, learning rate and coefficients, as in `dasktune.pytorch.loop`, which
 this must equal up to rounding; only the masks of dropout differ.
 
 After HFTA (Wang et al., MLSys 2021); trials that end make room for waiting ones.
@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch.func import functional_call, grad, vmap
 
-from dasktune.torchloop import Best, make_optimizer
-from dasktune.torchoptions import TorchOptions
-from dasktune.torchproblem import Problem, sample_order
+from dasktune.pytorch.loop import Best, make_optimizer
+from dasktune.pytorch.options import TorchOptions
+from dasktune.pytorch.problem import Problem, sample_order
 
 SLOTS = {"sgd": ("momentum_buffer",), "adam": ("exp_avg", "exp_avg_sq")}
 SLOTS["adamw"] = SLOTS["adam"]
@@ -133,7 +133,7 @@ class Lanes:
     # One step ---------------------------------------------------------------------------------
 
     def _tensors(self, row: torch.Tensor, fixed: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-        parts = row.split(self._sizes)
+        parts = torch.split(row, self._sizes)
         shaped = (part.view(shape) for part, shape in zip(parts, self._shapes, strict=True))
         return {**dict(zip(self._names, shaped, strict=True)), **fixed}
 
@@ -155,7 +155,9 @@ class Lanes:
         fixed = {name: tensor.clone() for name, tensor in fixed.items()}
         with self.problem.precision():
             outputs = self._forward(row, fixed, x)
-            loss = self.problem.loss_of(outputs, y, smoothing if self._some["label_smoothing"] else 0.0)
+            loss = self.problem.loss_of(
+                outputs, y, smoothing if self._some["label_smoothing"] else 0.0
+            )
         return loss, (loss.detach(), fixed)
 
     def gradients(
@@ -271,7 +273,7 @@ class Lanes:
         orders = torch.stack(
             [sample_order(m.seed, e, count) for m, e in zip(self.members, epochs, strict=True)]
         ).to(self.problem.device)
-        batches = orders.split(self._batch, dim=1)
+        batches = torch.split(orders, self._batch, dim=1)
         rates = np.array(
             [
                 member.options.learning_rates(epoch, len(batches))
@@ -292,18 +294,22 @@ class Lanes:
         self._skeleton.eval()
         piece = max(self._batch, 8192 // len(self))
         with torch.no_grad(), self.problem.precision():
-            parts = self.problem.val_x.split(piece)
+            parts = torch.split(self.problem.val_x, piece)
             of_each = vmap(self._forward, in_dims=(0, 0, None), randomness="different")
             return torch.cat([of_each(self.flat, self.fixed, x) for x in parts], 1)
 
-    def snapshot(self) -> list[torch.Tensor]:
-        """Copy all that an epoch changes, for `restore`."""
-        return [tensor.clone() for tensor in self._state()]
+    def snapshot(self) -> Callable[[], None]:
+        """Copy all that an epoch changes, and give what goes back to it."""
+        tensors = [(tensor, tensor.clone()) for tensor in self._state()]
+        steps = [(member, member.steps) for member in self.members]
 
-    def restore(self, snapshot: Sequence[torch.Tensor]) -> None:
-        """Go back to where the lanes were when the snapshot was taken."""
-        for tensor, before in zip(self._state(), snapshot, strict=True):
-            tensor.copy_(before)
+        def restore() -> None:
+            for tensor, before in tensors:
+                tensor.copy_(before)
+            for member, count in steps:
+                member.steps = count
+
+        return restore
 
     def _state(self) -> list[torch.Tensor]:
         return [self.flat, *self.slots.values(), *self.fixed.values()]
@@ -337,9 +343,7 @@ class Lanes:
             member.optimizer.state[parameter] = state
         return member
 
-    def _write(
-        self, member: Member, row: torch.Tensor, fixed: Mapping[str, torch.Tensor]
-    ) -> None:
+    def _write(self, member: Member, row: torch.Tensor, fixed: Mapping[str, torch.Tensor]) -> None:
         with torch.no_grad():
             for name, tensor in member.fixed().items():
                 tensor.copy_(fixed[name])
@@ -348,7 +352,7 @@ class Lanes:
                 parameter.copy_(part)
 
     def _unflatten(self, row: torch.Tensor) -> list[torch.Tensor]:
-        parts = row.split(self._sizes)
+        parts = torch.split(row, self._sizes)
         return [part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     def replace(self, stay: Sequence[int], come: Sequence[Member]) -> Lanes:

@@ -10,14 +10,11 @@ from typing import Any
 
 import torch
 
-from dasktune.calibration import Width, measure, obstacle
-from dasktune.fused import Lanes, Member
-from dasktune.structure import structure
-from dasktune.torchproblem import Problem
+from dasktune.pytorch.calibration import Width, measure, obstacle
+from dasktune.pytorch.fused import Lanes, Member
+from dasktune.pytorch.problem import Problem
+from dasktune.pytorch.structure import structure
 from dasktune.trial import Interrupted, Trial
-
-WIDEST = 512
-"""Most trials that are trained as one."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +27,8 @@ class Ended:
         The trial, with its curve.
     model : torch.nn.Module or None
         What it keeps.
-    error : BaseException or None
-        What stopped it.
+    interrupted : bool
+        Whether it was left at its checkpoint, since the run is to stop.
     seconds : float
         Its share of the time.
     width : Width or None
@@ -42,7 +39,7 @@ class Ended:
 
     trial: Trial
     model: torch.nn.Module | None = None
-    error: BaseException | None = None
+    interrupted: bool = False
     seconds: float = 0.0
     width: Width | None = None
     alone: str = ""
@@ -108,9 +105,9 @@ def train_together(
         if why:
             chosen = Width(1, why)
         elif width is None:
-            chosen = measure(members, problem, WIDEST)
+            chosen = measure(members, problem)
         else:
-            chosen = Width(width, "as it was asked for")
+            chosen = Width(min(width, len(group)), "as it was asked for")
         if chosen.lanes > 1:
             yield from Run(group, problem, chosen, stopping).ends()
         else:
@@ -196,12 +193,12 @@ class Run:
 
     def _train_an_epoch(self, lanes: Lanes) -> None:
         started = time.perf_counter()
-        before = lanes.snapshot()
+        restore = lanes.snapshot()
         try:
             losses = lanes.epoch([seat.epoch or 0 for seat in self._live])
             rows = self._problem.scores_of_each(lanes.evaluate())
         except torch.OutOfMemoryError:
-            lanes.restore(before)
+            restore()
             raise
         improved = []
         for lane, (seat, train_loss) in enumerate(zip(self._live, losses, strict=True)):
@@ -221,8 +218,8 @@ class Run:
             assert seat.epochs is not None
             try:
                 seat.epoch = next(seat.epochs, None)
-            except Interrupted as interrupted:
-                yield Ended(seat.trial, error=interrupted, seconds=seat.seconds)
+            except Interrupted:
+                yield Ended(seat.trial, interrupted=True, seconds=seat.seconds)
                 continue
             if seat.epoch is None or seat.member.best.ended(seat.member.options):
                 lanes.spill(lane)

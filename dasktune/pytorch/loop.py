@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from dasktune.torchoptions import TorchOptions
-from dasktune.torchproblem import Problem, sample_order
+from dasktune.pytorch.options import TorchOptions
+from dasktune.pytorch.problem import Problem, sample_order
 from dasktune.trial import Trial
 
 
@@ -43,7 +43,9 @@ def train_alone(
             break
         model.train()
         total = torch.zeros((), device=problem.device)
-        batches = sample_order(trial.seed, epoch, count).to(problem.device).split(options.batch_size)
+        batches = (
+            sample_order(trial.seed, epoch, count).to(problem.device).split(options.batch_size)
+        )
         rates = options.learning_rates(epoch, len(batches))
         for rate, chosen in zip(rates, batches, strict=True):
             loss = step(model, optimizer, options, problem, chosen, rate)
@@ -81,7 +83,7 @@ def step(
         outputs = model(problem.x[chosen])
         loss = problem.loss_of(outputs, problem.y[chosen], float(options.label_smoothing))
     optimizer.zero_grad()
-    loss.backward()
+    torch.autograd.backward(loss)
     if options.clip:
         torch.nn.utils.clip_grad_norm_(model.parameters(), options.clip)
     optimizer.step()
@@ -155,7 +157,7 @@ def make_optimizer(options: TorchOptions, model: torch.nn.Module) -> torch.optim
     """Make torch's own optimizer for a model."""
     common: dict[str, Any] = {"lr": options.lr, "weight_decay": options.weight_decay}
     if options.optimizer == "sgd":
-        momentum = {"momentum": options.momentum, "nesterov": options.nesterov}
-        return torch.optim.SGD(model.parameters(), **common, **momentum)
+        common |= {"momentum": options.momentum, "nesterov": options.nesterov}
+        return torch.optim.SGD(model.parameters(), **common)
     kind = torch.optim.Adam if options.optimizer == "adam" else torch.optim.AdamW
     return kind(model.parameters(), **common, betas=(options.beta1, options.beta2))

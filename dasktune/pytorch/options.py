@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from dasktune.errors import PipelineError, did_you_mean
-from dasktune.schedule import SCHEDULES, learning_rate_factor
+from dasktune.pytorch.schedule import SCHEDULES, learning_rate_factor
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 KEEPS = ("last", "best", "none")
@@ -31,7 +31,7 @@ class TorchOptions:
     nesterov : bool
         For ``sgd``.
     schedule : {"constant", "step", "cosine", "one_cycle"}
-        See `dasktune.schedule.learning_rate_factor`.
+        See `dasktune.pytorch.schedule.learning_rate_factor`.
     warmup, step_size : int
         In epochs.
     gamma : float

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 import dasktune as dt
 from dasktune.errors import PipelineError
-from dasktune.torchproblem import sample_order
+from dasktune.pytorch.problem import sample_order
 
 FILE = """
 import numpy as np

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from dasktune.config import Config, plain
 from dasktune.data import Data
 from dasktune.errors import PipelineError
-from dasktune.torchoptions import TorchOptions, one_of
+from dasktune.pytorch.options import TorchOptions, one_of
 from dasktune.trial import Trial
 
 if TYPE_CHECKING:
     import torch
 
-    from dasktune.together import Ended, Seat
-    from dasktune.torchproblem import Problem
+    from dasktune.pytorch.problem import Problem
+    from dasktune.pytorch.together import Ended, Seat
 
 LOSSES = ("cross_entropy", "mse_loss", "l1_loss", "binary_cross_entropy_with_logits")
 
@@ -56,7 +56,7 @@ class TorchRecipe:
     beta1, beta2 : float, default 0.9 and 0.999
         For ``adam`` and ``adamw``.
     schedule : {"constant", "step", "cosine", "one_cycle"}
-        See `dasktune.schedule.learning_rate_factor`.
+        See `dasktune.pytorch.schedule.learning_rate_factor`.
     warmup : int, default 0
         Epochs over which the learning rate first rises.
     step_size, gamma : int (epochs), float
@@ -79,7 +79,7 @@ class TorchRecipe:
     A trial whose training loss is no longer finite stops there.
 
     Trials with models of one structure and equal `batch_size`, `optimizer`, `amp` and `keep` may
-    be trained as one vmapped step (see `dasktune.fused`); all else is each trial's own.
+    be trained as one vmapped step (see `dasktune.pytorch.fused`); all else is each trial's own.
 
     Raises
     ------
@@ -187,14 +187,16 @@ class TorchRecipe:
         torch.nn.Module or None
             The model with the weights to keep, on the CPU.
         """
-        from dasktune.torchloop import train_alone
+        from dasktune.pytorch.loop import train_alone
 
         options = TorchOptions.of(self.options, variables, trial.config).check_together()
         problem = self._problem(data, options)
         return train_alone(trial, self.model(trial.config, data), options, problem)
 
-    def together(self, config: Config, variables: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Give what must be equal for trials to be trained together.
+    def together(
+        self, config: Config, variables: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+        """Say with which trials one may be trained together.
 
         Parameters
         ----------
@@ -203,13 +205,22 @@ class TorchRecipe:
         variables : mapping of str to value
             As the command line sets them.
 
+        Returns
+        -------
+        kind : tuple
+            Equal for trials that may share a step, if their models have one structure.
+        likeness : tuple of str
+            Equal for trials whose models have it for certain, if `model` goes by the config.
+
         Raises
         ------
         PipelineError
             If an option is not of its kind.
         """
         options = TorchOptions.of(self.options, variables, config).check_together()
-        return options.shared()
+        others = (f"{name}={config[name]!r}" for name in sorted(config))
+        likeness = (word for word in others if word.partition("=")[0] not in self.options)
+        return options.shared(), (*likeness, f"{options.epochs:09d}")
 
     def train_together(
         self,
@@ -240,9 +251,9 @@ class TorchRecipe:
         Ended
             Each trial as it ends.
         """
-        from dasktune.fused import Member
+        from dasktune.pytorch.fused import Member
+        from dasktune.pytorch.together import Ended, Seat, train_together
         from dasktune.seeding import seed_everything
-        from dasktune.together import Ended, Seat, train_together
 
         seats: list[Seat] = []
         for trial in trials:
@@ -251,7 +262,7 @@ class TorchRecipe:
             try:
                 member = Member(self.model(trial.config, data), options, trial.seed)
             except Exception as error:
-                yield Ended(trial, error=error)
+                yield Ended(trial, alone=f"its model failed with {type(error).__name__}")
             else:
                 seats.append(Seat(trial, member))
         if seats:
@@ -259,7 +270,7 @@ class TorchRecipe:
             yield from train_together(seats, problem, width=width, stopping=stopping)
 
     def _problem(self, data: Data, options: TorchOptions) -> Problem:
-        from dasktune.torchproblem import Problem
+        from dasktune.pytorch.problem import Problem
 
         loss: Any = self.loss
         names = (self.inputs, self.targets)

@@ -1,0 +1,315 @@
+"""A job: one trial on its way from the plan to its committed stamp."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import traceback
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from dasktune.commit import publish, readable_errors, write_atomically
+from dasktune.config import TrialSpec, Value
+from dasktune.curve import Curve
+from dasktune.data import Data, open_data
+from dasktune.errors import DasktuneError, MetricError, StampError, TrialCrashed, did_you_mean
+from dasktune.fingerprint import digest as digest_of
+from dasktune.fingerprint import key as key_of
+from dasktune.keys import train_parts
+from dasktune.model import save_model
+from dasktune.outcome import Outcome
+from dasktune.pipeline import Pipeline
+from dasktune.provenance import place, versions
+from dasktune.runfolder import MAX_ATTEMPTS, RunFolder
+from dasktune.stamp import Stamp
+from dasktune.store import Store
+from dasktune.trial import Emit, Trial
+
+
+@dataclass(frozen=True)
+class TrainTask:
+    """All that a train node needs to know, apart from the preprocessed data's digest.
+
+    Attributes
+    ----------
+    root : str
+        The store's folder.
+    run : str
+        The run's name.
+    sources : str
+        Digest of the user's sources.
+    code : str
+        Digest of the train recipe's code.
+    spec : TrialSpec
+        The trial.
+    variables : dict
+        The train recipe's variables.
+    force : bool
+        Whether to train even if a result is there (``-B``).
+    ignore_errors, keep_going : bool
+        ``-i`` and ``-k``.
+    tee : bool
+        Whether what the trial prints is shown in the terminal as well.
+    """
+
+    root: str
+    run: str
+    sources: str
+    code: str
+    spec: TrialSpec
+    variables: dict[str, Value] = field(default_factory=dict)
+    force: bool = False
+    ignore_errors: bool = False
+    keep_going: bool = False
+    tee: bool = False
+
+    @property
+    def target(self) -> str:
+        """The target's name."""
+        return f"trained/{self.spec.id}"
+
+
+class Job:
+    """One trial on its way from the plan to its committed stamp.
+
+    Parameters
+    ----------
+    task : TrainTask
+        What to train.
+    data : Outcome
+        What became of the preprocessed data.
+    worker : str
+        The worker's name, for the record.
+
+    Attributes
+    ----------
+    store : Store
+        Where the result belongs.
+    run : RunFolder
+        The run's folder.
+    parts : dict
+        What goes into the key.
+    key : str
+        The result's key.
+    name : str
+        Trial and key.
+    """
+
+    def __init__(self, task: TrainTask, data: Outcome, worker: str) -> None:
+        self.task = task
+        self.data = data
+        self.worker = worker
+        self.store = Store(task.root)
+        self.run = RunFolder(self.store.run(task.run))
+        self.parts = train_parts(task.spec, task.code, task.variables, data.digest)
+        self.key = key_of("train", self.parts)
+        self.name = f"{task.spec.id}-{self.key}"
+
+    def without_training(self) -> Outcome | None:
+        """Tell what became of the trial if it need not, or may not, be trained."""
+        skipped = Outcome(self.task.target, self.key, status="skipped", made=False)
+        if self.data.status != "ok":
+            return skipped
+        if not self.task.force:
+            try:
+                stamp = self.store.stamp(self._final)
+            except StampError:
+                stamp = None
+            if stamp is not None:
+                return outcome_of(stamp, made=False)
+        return skipped if self.run.stopping() else None
+
+    def begin(self) -> None:
+        """Count the attempt.
+
+        Raises
+        ------
+        TrialCrashed
+            If too many attempts ended with the worker's death.
+        """
+        if self.run.begin_attempt(self.name) > MAX_ATTEMPTS:
+            raise TrialCrashed(
+                f"its worker process died {MAX_ATTEMPTS} times while it trained "
+                "(out of memory, a crash in a library, or killed)."
+            )
+
+    def trial(self, pipeline: Pipeline, emit: Emit) -> Trial:
+        """Give what the train function is given."""
+        return Trial(
+            self.task.spec,
+            checkpoint_folder=self.store.checkpoint(self.task.spec.id, self.key),
+            checkpoint_every=pipeline.checkpoint_every,
+            stop_flag=self.run.interrupt_flag,
+            emit=emit,
+        )
+
+    def commit(
+        self,
+        folder: str,
+        trial: Trial,
+        model: Any,
+        pipeline: Pipeline,
+        seconds: float,
+        fused: dict[str, Any] | None = None,
+    ) -> Outcome:
+        """Write the result into a staging folder, and put it in its place.
+
+        Parameters
+        ----------
+        folder : str
+            The staging folder.
+        trial : Trial
+            After training, with its curve.
+        model : object
+            What the train function gave back.
+        pipeline : Pipeline
+            For the objective.
+        seconds : float
+            How long it took.
+        fused : dict, optional
+            How many trials were trained as one, and why.
+        """
+        value = objective_value(pipeline, trial.curve)
+        with readable_errors(self.store):
+            model_digest = save_model(folder, model)
+        result = {
+            "value": _json_number(value),
+            "curve": trial.curve.to_json(),
+            "model": model_digest,
+        }
+        body = {
+            "parts": self.parts,
+            "sources": self.task.sources,
+            "axes": dict(self.task.spec.axes()),
+            "variables": dict(self.task.variables),
+            "result": result,
+            "resumed_at": trial.resumed_at,
+            "place": place(self.worker),
+            "versions": versions(),
+            "finished": time.time(),
+        }
+        if fused:
+            body["fused"] = fused
+        digest = digest_of(result)
+        stamp = Stamp.of("train", self.task.target, self.key, digest, seconds, body)
+        stamp = publish(self.store, folder, self._final, stamp, replace=self.task.force)
+        spec = self.task.spec
+        shutil.rmtree(self.store.checkpoint(spec.id, self.key), ignore_errors=True)
+        shutil.rmtree(self.store.failed(spec.id, self.key), ignore_errors=True)
+        return outcome_of(stamp, made=True)
+
+    def interrupted(self, seconds: float) -> Outcome:
+        """Tell that the trial was left at its checkpoint."""
+        return Outcome(self.task.target, self.key, status="interrupted", seconds=seconds)
+
+    def failed(self, error: BaseException, seconds: float) -> Outcome:
+        """Record a failure, and stop the run unless it is to go on."""
+        outcome = Outcome(
+            self.task.target, self.key, status="failed", seconds=seconds, error=_one_line(error)
+        )
+        _record_failure(self.store, self.task.spec.id, self.key, outcome, error)
+        if not self.task.ignore_errors and not self.task.keep_going:
+            self.run.stop(outcome.target)
+        return outcome
+
+    def log_failure(self, error: BaseException, log: IO[str]) -> None:
+        """Write the traceback into the log, and keep the log."""
+        error.__traceback__ = _without_own_frames(error)
+        traceback.print_exception(error, file=log)
+        log.flush()
+        _keep_log(self.store, self.task.spec.id, self.key, log.name)
+
+    @property
+    def _final(self) -> str:
+        return self.store.trained(self.task.spec.id, self.key)
+
+
+def open_splits(store: Store, data: Outcome) -> Data:
+    """Open the preprocessed splits that an outcome stands for."""
+    folder = store.preprocessed(data.key)
+    stamp = store.stamp(folder)
+    if stamp is None:
+        raise StampError(f"the preprocessed data {folder} is gone; run again to make it.")
+    return open_data(f"{folder}/data.zarr", stamp.digest, tuple(stamp.body["splits"]))
+
+
+def outcome_of(stamp: Stamp, *, made: bool) -> Outcome:
+    """Tell what became of a trial from its stamp."""
+    value = stamp.body["result"]["value"]
+    return Outcome(
+        stamp.target,
+        stamp.key,
+        stamp.digest,
+        made=made,
+        seconds=stamp.seconds,
+        value=None if value is None else float(value),
+    )
+
+
+def objective_value(pipeline: Pipeline, curve: Curve) -> float:
+    """Give the last value of the objective's metric.
+
+    Raises
+    ------
+    MetricError
+        If it was never reported.
+    """
+    metric = pipeline.objective.metric
+    value = curve.last(metric)
+    if value is None:
+        names = curve.names()
+        raise MetricError(
+            f"train() must report the objective's metric {metric!r} as a number at least once, "
+            f"but reported {', '.join(names) or 'nothing'}." + did_you_mean(metric, names)
+        )
+    return value
+
+
+def _json_number(value: float) -> float | str:
+    return value if abs(value) < float("inf") else str(value)
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    if len(text) > 500:
+        text = text[:500] + "…"
+    if isinstance(error, DasktuneError):
+        return text
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
+
+
+def _without_own_frames(error: BaseException) -> Any:
+    """Drop the frame of this module from a traceback: the user's code comes first."""
+    frame = error.__traceback__
+    return frame.tb_next if frame is not None and frame.tb_next is not None else frame
+
+
+def _keep_log(store: Store, trial: str, key: str, log: str) -> None:
+    failed = store.failed(trial, key)
+    try:
+        os.makedirs(failed, exist_ok=True)
+        shutil.copyfile(log, f"{failed}/log.txt")
+    except OSError:
+        return  # the failure itself matters more than its log
+
+
+def _record_failure(
+    store: Store, trial: str, key: str, outcome: Outcome, error: BaseException
+) -> None:
+    failed = store.failed(trial, key)
+    tree = {
+        "target": outcome.target,
+        "error": outcome.error,
+        "type": type(error).__name__,
+        "seconds": outcome.seconds,
+        "when": time.time(),
+    }
+    try:
+        os.makedirs(failed, exist_ok=True)
+        write_atomically(f"{failed}/error.json", json.dumps(tree).encode())
+    except OSError:
+        return
