@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from dasktune.errors import PipelineError
+from dasktune.store import saved_epochs
 
 log = logging.getLogger("dasktune.checkpoint")
 
@@ -47,9 +48,17 @@ def check_stateful(objects: Mapping[str, Any]) -> None:
 
 
 def save_checkpoint(
-    folder: str, objects: Mapping[str, Stateful], epoch: int, curve: dict[str, Any]
+    folder: str,
+    objects: Mapping[str, Stateful],
+    epoch: int,
+    curve: dict[str, Any],
+    *,
+    final: bool = False,
 ) -> None:
-    """Write a checkpoint, so that a reader sees all of it or the one before.
+    """Write a checkpoint, so that a reader sees all of it or none; then drop earlier ones.
+
+    A file is named by its epoch, so that a worker that was given up for dead and writes late
+    can undo nothing: the latest epoch counts.
 
     Parameters
     ----------
@@ -61,6 +70,8 @@ def save_checkpoint(
         The epoch that comes next.
     curve : dict
         JSON-able: the metrics so far.
+    final : bool, default False
+        Whether a budget ends here. Such a checkpoint stays, for a longer budget to go on from.
     """
     import torch
 
@@ -82,32 +93,53 @@ def save_checkpoint(
         "cuda": cuda,
     }
     os.makedirs(folder, exist_ok=True)
-    scratch = f"{folder}/checkpoint.{os.getpid()}.tmp"
+    scratch = f"{folder}/{os.getpid()}.tmp"
     try:
         with open(scratch, "wb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(scratch, f"{folder}/checkpoint.pt")
+        os.replace(scratch, f"{folder}/{'final' if final else 'epoch'}-{epoch}.pt")
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(scratch)
+    drop_passing(folder, epoch if final else epoch - 1)
+
+
+def drop_passing(folder: str, most: int | None = None) -> None:
+    """Remove the checkpoints of a training on its way, and leave those where a budget ended."""
+    for saved in saved_epochs(folder, most):
+        if not saved.final:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(saved.path)
 
 
 def load_checkpoint(
-    folder: str, objects: Mapping[str, Stateful]
+    folder: str, objects: Mapping[str, Stateful], most: int | None = None
 ) -> tuple[int, dict[str, Any]] | None:
-    """Put the objects and the generators into the state of a checkpoint.
+    """Put the objects and the generators into the state of the latest checkpoint.
+
+    Parameters
+    ----------
+    folder : str
+        Where the checkpoints are.
+    objects : mapping of str to object
+        What has a ``load_state_dict``.
+    most : int or None
+        The budget: a checkpoint of a later epoch is of no use.
 
     Returns
     -------
     (int, dict) or None
-        The epoch that comes next and the curve so far; None where there is no checkpoint, or
-        it is damaged or of other objects, in which case the trial starts afresh and says so.
+        The epoch that comes next and the curve so far; None where there is no checkpoint. One
+        that is damaged or of other objects is passed over, in favour of an earlier one or of a
+        fresh start, and the log says so.
     """
-    path = f"{folder}/checkpoint.pt"
-    if not os.path.exists(path):
-        return None
+    found = (_load(saved.path, objects) for saved in saved_epochs(folder, most))
+    return next((loaded for loaded in found if loaded is not None), None)
+
+
+def _load(path: str, objects: Mapping[str, Stateful]) -> tuple[int, dict[str, Any]] | None:
     import torch
 
     try:
@@ -116,7 +148,7 @@ def load_checkpoint(
             raise ValueError(f"it holds {sorted(state['objects'])}, not {sorted(objects)}")
         before = {name: value.state_dict() for name, value in objects.items()}
     except Exception as error:
-        log.warning("the checkpoint %s is of no use (%s); starting afresh", path, error)
+        log.warning("the checkpoint %s is of no use (%s)", path, error)
         return None
     try:
         for name, value in objects.items():
@@ -124,7 +156,7 @@ def load_checkpoint(
     except Exception as error:
         for name, value in objects.items():
             value.load_state_dict(before[name])
-        log.warning("the checkpoint %s does not fit (%s); starting afresh", path, error)
+        log.warning("the checkpoint %s does not fit (%s)", path, error)
         return None
     random.setstate(state["python"])
     name, keys, position, has_gauss, gauss = state["numpy"]

@@ -9,6 +9,7 @@ not seen; name it with ``uses=`` of the pipeline.
 from __future__ import annotations
 
 import ast
+import copy
 import functools
 import inspect
 import sys
@@ -45,7 +46,11 @@ class Code:
 
 
 def fingerprint(
-    recipe: Callable[..., Any], sources: Sources, *, uses: Iterable[Callable[..., Any]] = ()
+    recipe: Callable[..., Any],
+    sources: Sources,
+    *,
+    uses: Iterable[Callable[..., Any]] = (),
+    defaults: bool = True,
 ) -> Code:
     """Fingerprint a function with all the user's code that it reaches.
 
@@ -57,6 +62,9 @@ def fingerprint(
         The texts of the user's modules.
     uses : iterable of callable
         More code that counts.
+    defaults : bool, default True
+        Whether the defaults of the recipe's own parameters count. Those that count as variables
+        do not: an edited default is then the same as ``VAR=VAL`` on the command line.
 
     Raises
     ------
@@ -65,6 +73,8 @@ def fingerprint(
         loaded, so that its text is not what would run.
     """
     closure = _Closure(sources)
+    if not defaults:
+        closure.leave_defaults(recipe)
     for entry in (recipe, *uses):
         closure.enter(entry)
     # Functions that call each other reach the same code, and are not the same recipe.
@@ -78,6 +88,15 @@ class _Closure:
         self.parts: dict[str, str] = {}
         self.texts: dict[str, str] = {}
         self._seen: set[tuple[str, str]] = set()
+        self._without_defaults: tuple[str, str] | None = None
+        self._variables: Any = None
+
+    def leave_defaults(self, recipe: Callable[..., Any]) -> None:
+        """Leave the defaults of the recipe's own parameters out."""
+        if isinstance(recipe, FunctionType):
+            self._without_defaults = (recipe.__module__, recipe.__qualname__)
+        else:
+            self._variables = recipe
 
     def enter(self, thing: Any) -> None:
         """Follow a live object."""
@@ -124,7 +143,9 @@ class _Closure:
         self._seen.add((module, name))
         self._check_live(tree, name, own)
         label = f"{self.sources.label(module)}.{name}"
-        self._put(label, [canonical_tree(statement) for statement in own])
+        bare = (module, name) == self._without_defaults
+        counted = [_without_defaults(statement) if bare else statement for statement in own]
+        self._put(label, [canonical_tree(statement) for statement in counted])
         self.texts[label] = "\n".join(tree.text(statement) for statement in own)
         for definition in own:
             self._reads(tree, definition)
@@ -248,7 +269,10 @@ class _Closure:
             return
         label = f"a {type(thing).__qualname__}"
         values = {}
+        left_out = getattr(thing, "variables_in", "") if thing is self._variables else ""
         for name, value in getattr(thing, "__dict__", {}).items():
+            if name == left_out:
+                continue
             members = value if isinstance(value, dict) else {"": value}
             if any(isinstance(member, _FOLLOWED) for member in members.values()):
                 for key, member in members.items():
@@ -302,6 +326,18 @@ def _named(thing: Any) -> str:
     if isinstance(thing, functools.partial):
         return f"partial of {_named(thing.func)}"
     return str(getattr(thing, "__qualname__", type(thing).__qualname__))
+
+
+def _without_defaults(statement: ast.stmt) -> ast.stmt:
+    """Blank the defaults of a function's parameters, and leave how many there are."""
+    if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return statement
+    bare = copy.copy(statement)
+    bare.args = copy.copy(statement.args)
+    nothing = ast.Constant(None)
+    bare.args.defaults = [nothing for _ in statement.args.defaults]
+    bare.args.kw_defaults = [d and nothing for d in statement.args.kw_defaults]
+    return bare
 
 
 def _is_docstring(statement: ast.stmt) -> bool:

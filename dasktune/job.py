@@ -10,6 +10,7 @@ import traceback
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+from dasktune.checkpoint import drop_passing
 from dasktune.commit import publish, readable_errors, write_atomically
 from dasktune.config import TrialSpec, Value
 from dasktune.curve import Curve
@@ -17,7 +18,7 @@ from dasktune.data import Data, open_data
 from dasktune.errors import DasktuneError, MetricError, StampError, TrialCrashed, did_you_mean
 from dasktune.fingerprint import digest as digest_of
 from dasktune.fingerprint import key as key_of
-from dasktune.keys import train_parts
+from dasktune.keys import lineage, train_parts
 from dasktune.model import save_model
 from dasktune.outcome import Outcome
 from dasktune.pipeline import Pipeline
@@ -52,6 +53,9 @@ class TrainTask:
         ``-i`` and ``-k``.
     tee : bool
         Whether what the trial prints is shown in the terminal as well.
+    budget : str
+        The variable that says for how many epochs to train, if a longer training goes on from a
+        shorter one; else ``""``.
     """
 
     root: str
@@ -64,6 +68,7 @@ class TrainTask:
     ignore_errors: bool = False
     keep_going: bool = False
     tee: bool = False
+    budget: str = ""
 
     @property
     def target(self) -> str:
@@ -95,6 +100,8 @@ class Job:
         The result's key.
     name : str
         Trial and key.
+    checkpoints : str
+        The folder of the training's checkpoints.
     """
 
     def __init__(self, task: TrainTask, data: Outcome, worker: str) -> None:
@@ -106,6 +113,7 @@ class Job:
         self.parts = train_parts(task.spec, task.code, task.variables, data.digest)
         self.key = key_of("train", self.parts)
         self.name = f"{task.spec.id}-{self.key}"
+        self.checkpoints = self.store.checkpoints(task.spec.id, lineage(self.parts, task.budget))
 
     def without_training(self) -> Outcome | None:
         """Tell what became of the trial if it need not, or may not, be trained."""
@@ -122,7 +130,7 @@ class Job:
         return skipped if self.run.stopping() else None
 
     def begin(self) -> None:
-        """Count the attempt.
+        """Count the attempt; with ``-B``, forget the checkpoints of earlier runs.
 
         Raises
         ------
@@ -134,13 +142,17 @@ class Job:
                 f"its worker process died {MAX_ATTEMPTS} times while it trained "
                 "(out of memory, a crash in a library, or killed)."
             )
+        if self.task.force and self.run.first_time(self.name):
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def trial(self, pipeline: Pipeline, emit: Emit) -> Trial:
         """Give what the train function is given."""
+        budget = self.task.variables.get(self.task.budget)
         return Trial(
             self.task.spec,
-            checkpoint_folder=self.store.checkpoint(self.task.spec.id, self.key),
+            checkpoint_folder=self.checkpoints,
             checkpoint_every=pipeline.checkpoint_every,
+            budget=budget if isinstance(budget, int) else None,
             stop_flag=self.run.interrupt_flag,
             emit=emit,
         )
@@ -196,7 +208,10 @@ class Job:
         stamp = Stamp.of("train", self.task.target, self.key, digest, seconds, body)
         stamp = publish(self.store, folder, self._final, stamp, replace=self.task.force)
         spec = self.task.spec
-        shutil.rmtree(self.store.checkpoint(spec.id, self.key), ignore_errors=True)
+        if self.task.budget:
+            drop_passing(self.checkpoints)
+        else:
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
         shutil.rmtree(self.store.failed(spec.id, self.key), ignore_errors=True)
         return outcome_of(stamp, made=True)
 

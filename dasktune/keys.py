@@ -47,6 +47,23 @@ def train_parts(
     return {**spec.parts(), "code": code, "variables": _named(variables), "data": data}
 
 
+def lineage(parts: Mapping[str, Any], budget: str) -> str:
+    """Make the key of a training whatever its budget, by which its checkpoints are found.
+
+    Parameters
+    ----------
+    parts : mapping
+        What goes into the trial's key.
+    budget : str
+        The variable that says for how many epochs it trains; ``""`` if a longer training is
+        another one from the start, so that this is the trial's own key.
+    """
+    if not budget:
+        return key("train", parts)
+    variables = {name: value for name, value in parts["variables"].items() if name != budget}
+    return key("lineage", {**parts, "variables": variables})
+
+
 def collate_key(code: str, objective: Objective, outcomes: Sequence[Outcome]) -> str:
     """Make the key of a collation: of the recipe, and of what became of each trial."""
     trials = [[o.target, o.key, o.digest, o.status, o.error] for o in outcomes]

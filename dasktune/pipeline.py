@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dasktune.config import TrialSpec, Value, plain
+from dasktune.config import Config, TrialSpec, Value, plain
 from dasktune.design import Design
 from dasktune.domain import literal
 from dasktune.errors import PipelineError, UsageError, did_you_mean
@@ -48,6 +48,10 @@ class Pipeline:
         Threads that the numerical libraries may take for one trial.
     checkpoint_every : float, default 30.0
         Least number of seconds between two checkpoints of a trial.
+    budget : str, optional
+        The variable of `train` that says for how many epochs it trains, if training for more
+        is the same at first: a longer budget then goes on from where a shorter one ended. Its
+        last checkpoint is kept for that. A recipe names its own; ``""`` is none.
 
     Raises
     ------
@@ -68,6 +72,7 @@ class Pipeline:
         uses: Sequence[Callable[..., Any]] = (),
         threads: int = 1,
         checkpoint_every: float = 30.0,
+        budget: str | None = None,
     ) -> None:
         if isinstance(space, Space):
             space = space.grid()
@@ -103,6 +108,14 @@ class Pipeline:
                 f"a name is either a hyperparameter or a variable, but {sorted(clash)[0]!r} is "
                 "both. Rename the parameter of the function."
             )
+        variables = self.variables["train"]
+        if budget and not isinstance(variables.get(budget), int):
+            raise PipelineError(
+                f"budget must name a variable of train() that is an int, but got {budget!r}."
+                + did_you_mean(budget, list(variables))
+            )
+        own = getattr(train, "budget", "") if budget is None else budget
+        self.budget = own if own in variables else ""  # else it is a hyperparameter
 
     @property
     def space(self) -> Space:
@@ -116,6 +129,13 @@ class Pipeline:
     def variable_names(self) -> tuple[str, ...]:
         """List the variables of all recipes."""
         return tuple(dict.fromkeys([*self.variables["preprocess"], *self.variables["train"]]))
+
+    def budget_of(self, config: Config) -> str:
+        """Name the variable by which a config's training goes on from a shorter one, or ``""``."""
+        goes_on = getattr(self.train, "goes_on", None)
+        if self.budget and goes_on is not None and not goes_on(config, self.variables["train"]):
+            return ""
+        return self.budget
 
     def override(self, values: Mapping[str, Sequence[str]]) -> Pipeline:
         """Give this pipeline with hyperparameters or variables set on the command line.

@@ -13,13 +13,13 @@ from typing import Any
 from dasktune.config import TrialSpec
 from dasktune.errors import StampError, UsageError
 from dasktune.fingerprint import key as key_of
-from dasktune.keys import collate_key, preprocess_parts, train_parts
+from dasktune.keys import collate_key, lineage, preprocess_parts, train_parts
 from dasktune.outcome import Outcome
 from dasktune.pipeline import Pipeline
 from dasktune.plan import Plan, Request, State, Target, resolve_goal
 from dasktune.recipe import Codes, read_codes
 from dasktune.stamp import Stamp
-from dasktune.store import Store
+from dasktune.store import SavedEpoch, Store, saved_epochs
 
 _SAMPLE = 20  # stamps that are read to tell how earlier trials went
 
@@ -173,11 +173,27 @@ class Planner:
         return replace(target, state=State.STALE, reason=self._why_trial(spec, key, parts))
 
     def _why_trial(self, spec: TrialSpec, key: str, parts: dict[str, Any]) -> str:
-        if key in self._listing("checkpoints").get(spec.id, ()):
+        saved = self._saved(spec, parts)
+        if saved is not None and not saved.final:
             return "interrupted; goes on from its checkpoint"
         if key in self._listing("failed").get(spec.id, ()):
             return "failed last time"
-        return self._difference("trained", spec.id, parts) or "never trained"
+        reason = self._difference("trained", spec.id, parts) or "never trained"
+        return f"{reason}; goes on from epoch {saved.epoch}" if saved is not None else reason
+
+    def _saved(self, spec: TrialSpec, parts: dict[str, Any]) -> SavedEpoch | None:
+        """Find the checkpoint that a trial would go on from."""
+        found = self._listing("checkpoints").get(spec.id)
+        if not found:
+            return None
+        budget = self.pipeline.budget_of(spec.config)
+        line = lineage(parts, budget)
+        if line not in found:
+            return None
+        most = self.pipeline.variables["train"].get(budget)
+        folder = self.store.checkpoints(spec.id, line)
+        saved = saved_epochs(folder, most if isinstance(most, int) else None)
+        return saved[0] if saved else None
 
     def _judge_collated(self, target: Target, targets: dict[str, Target]) -> Target:
         trials = [targets[name] for name in self._by_name if name in targets]

@@ -63,13 +63,21 @@ def codes_of(pipeline: Pipeline) -> Codes:
     """
     sources = Sources.snapshot(pipeline.train.__module__)
     codes = {
-        "preprocess": fingerprint(pipeline.preprocess, sources),
-        "train": fingerprint(pipeline.train, sources, uses=pipeline.uses),
+        role: _fingerprint(pipeline, role, sources)
+        for role in ROLES
+        if getattr(pipeline, role) is not None
     }
-    if pipeline.collate is not None:
-        codes["collate"] = fingerprint(pipeline.collate, sources)
     _live[sources.digest] = pipeline
     return Codes(sources, codes)
+
+
+def _fingerprint(pipeline: Pipeline, role: str, sources: Sources) -> Code:
+    return fingerprint(
+        getattr(pipeline, role),
+        sources,
+        uses=pipeline.uses if role == "train" else (),
+        defaults=role not in pipeline.variables,
+    )
 
 
 def read_codes(store: Store, digest: str) -> dict[str, Any] | None:
@@ -120,8 +128,7 @@ def recipe_pipeline(store: Store, sources_digest: str, role: str, code_digest: s
             _live[sources_digest] = pipeline
         if (sources_digest, role, code_digest) not in _checked:
             sources = Sources.snapshot(pipeline.train.__module__)
-            uses = pipeline.uses if role == "train" else ()
-            found = fingerprint(getattr(pipeline, role), sources, uses=uses)
+            found = _fingerprint(pipeline, role, sources)
             if found.digest != code_digest:
                 raise CodeSkewError(
                     f"this worker holds other code for {role} than the plan was made with. "

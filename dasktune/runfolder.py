@@ -65,6 +65,15 @@ class RunFolder:
                 return file.tell()
         return 1
 
+    def first_time(self, name: str) -> bool:
+        """Say whether this run asks so for the first time, of all its processes and attempts."""
+        os.makedirs(f"{self.path}/afresh", exist_ok=True)
+        try:
+            os.close(os.open(f"{self.path}/afresh/{name}", os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return False
+        return True
+
     def attempts(self, name: str) -> int:
         """Give how many attempts at a target have begun and not ended."""
         with contextlib.suppress(OSError):

@@ -7,7 +7,8 @@
     ├── trained/<trial>-<key>/  .stamp, log.txt, and model.safetensors if train() gave one back
     ├── collated/<key>/         results.zarr and .stamp
     ├── collated.zarr           a link to the newest, for people; never read back as truth
-    ├── checkpoints/<trial>-<key>/   of trials that are not finished
+    ├── checkpoints/<trial>-<lineage>/   epoch-N.pt of a trial that is not finished, and
+    │                           final-N.pt where it ended, for a longer budget to go on from
     ├── failed/<trial>-<key>/   error.json and log.txt of the last failure
     ├── sources/<digest>.json   the code that results were made with
     ├── runs/<run>/             what a run leaves behind: events, attempts, its stop flag
@@ -17,6 +18,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +27,48 @@ from pathlib import Path
 from dasktune.errors import StampError, StoreError
 from dasktune.fingerprint import KEY_LENGTH
 from dasktune.stamp import Stamp, read_stamp
+
+
+@dataclass(frozen=True)
+class SavedEpoch:
+    """A checkpoint's file.
+
+    Attributes
+    ----------
+    epoch : int
+        The epoch that comes next.
+    path : str
+        The file.
+    final : bool
+        Whether a budget ended here; otherwise the training was on its way.
+    """
+
+    epoch: int
+    path: str
+    final: bool
+
+
+def saved_epochs(folder: str, most: int | None = None) -> list[SavedEpoch]:
+    """List the checkpoints of a training, the latest first.
+
+    Parameters
+    ----------
+    folder : str
+        The folder of its checkpoints, which need not exist.
+    most : int or None
+        Leave out those that come after this epoch.
+    """
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return []
+    found = []
+    for name in names:
+        match = re.fullmatch(r"(epoch|final)-(\d+)\.pt", name)
+        if match and (most is None or int(match[2]) <= most):
+            saved = SavedEpoch(int(match[2]), f"{folder}/{name}", match[1] == "final")
+            found.append(saved)
+    return sorted(found, key=lambda saved: (saved.epoch, saved.final), reverse=True)
 
 
 @dataclass(frozen=True)
@@ -60,9 +104,9 @@ class Store:
         """Name the folder of a trial's last failure."""
         return f"{self.root}/failed/{trial}-{key}"
 
-    def checkpoint(self, trial: str, key: str) -> str:
-        """Name the folder of a trial's checkpoint."""
-        return f"{self.root}/checkpoints/{trial}-{key}"
+    def checkpoints(self, trial: str, lineage: str) -> str:
+        """Name the folder of a trial's checkpoints, shared by all its budgets."""
+        return f"{self.root}/checkpoints/{trial}-{lineage}"
 
     def sources(self, digest: str) -> str:
         """Name the file that holds the code results were made with."""

@@ -13,7 +13,7 @@ from dasktune.inputs import input_digests
 from dasktune.job import TrainTask
 from dasktune.load import find_pipeline, load_module
 from dasktune.pipeline import Pipeline
-from dasktune.plan import Plan, Request
+from dasktune.plan import Plan, Request, State
 from dasktune.planner import Planner
 from dasktune.preprocess import PreprocessTask
 from dasktune.recipe import Codes, codes_of
@@ -147,9 +147,10 @@ class Sweep:
                 ignore_errors=ignore_errors,
                 keep_going=keep_going,
                 tee=tee,
+                budget=self.pipeline.budget_of(target.spec.config),
             )
             for target in plan.targets.values()
-            if target.spec is not None
+            if target.spec is not None and target.state is not State.DONE
         }
         preprocess = PreprocessTask(
             root,

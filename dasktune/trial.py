@@ -44,6 +44,7 @@ class Trial:
         *,
         checkpoint_folder: str = "",
         checkpoint_every: float = 30.0,
+        budget: int | None = None,
         stop_flag: str = "",
         emit: Emit = lambda event: None,
     ) -> None:
@@ -55,6 +56,7 @@ class Trial:
         self.resumed_at = 0
         self._folder = checkpoint_folder
         self._every = checkpoint_every
+        self._budget = budget
         self._stop_flag = stop_flag
         self._emit = emit
         self._objects: dict[str, Any] = {}
@@ -125,7 +127,7 @@ class Trial:
         """
         check_stateful(objects)
         self._objects = objects
-        loaded = load_checkpoint(self._folder, objects) if self._folder else None
+        loaded = load_checkpoint(self._folder, objects, self._budget) if self._folder else None
         if loaded is None:
             return False
         self.resumed_at, curve = loaded
@@ -133,8 +135,18 @@ class Trial:
         self._emit({"event": "resumed", "trial": self.id, "epoch": self.resumed_at})
         return True
 
+    def end(self) -> None:
+        """Say that the training ends here, before its last epoch, as early stopping does.
+
+        Call it before leaving the loop over `epochs`, so that a longer budget finds the state.
+        """
+        self._save_final(max(self._epoch or 0, len(self.curve.rows)))
+
     def _end_epoch(self, next_epoch: int, *, last: bool) -> None:
-        if not self._objects or not self._folder or last:
+        if last:
+            self._save_final(next_epoch)
+            return
+        if not self._objects or not self._folder:
             return
         stopping = self._asked_to_stop()
         if stopping or time.monotonic() - self._saved_at >= self._every:
@@ -142,6 +154,12 @@ class Trial:
             self._saved_at = time.monotonic()
         if stopping:
             raise Interrupted(next_epoch)
+
+    def _save_final(self, next_epoch: int) -> None:
+        """Save the state in which a budget ends, if a longer one may go on from it."""
+        if self._objects and self._folder and self._budget is not None:
+            curve = self.curve.to_json()
+            save_checkpoint(self._folder, self._objects, next_epoch, curve, final=True)
 
     def _asked_to_stop(self) -> bool:
         now = time.monotonic()

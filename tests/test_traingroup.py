@@ -238,7 +238,7 @@ def start(project, *arguments, store="dist"):
 
 def checkpoints(project, store="dist"):
     """Count the checkpoints in a store."""
-    return len(list((project.folder / store / "toy" / "checkpoints").glob("*/checkpoint.pt")))
+    return len(list((project.folder / store / "toy" / "checkpoints").glob("*/epoch-*.pt")))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -270,7 +270,8 @@ def test_stopped_in_the_middle_it_goes_on_from_the_checkpoints(fusible, number):
 
 def test_two_workers_share_the_groups_and_tell_of_each_trial(fusible):
     """One event a trial that ends, and the results of one worker."""
-    process = start(fusible, "--fuse", "3", "-j2")
+    (fusible.folder / "slow").write_text("")  # long enough for the second worker to take a share
+    process = start(fusible, "--fuse", "3", "-j2", "epochs=60")
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     events = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
@@ -281,5 +282,6 @@ def test_two_workers_share_the_groups_and_tell_of_each_trial(fusible):
     assert sorted(started) == sorted(trials)
     assert len({stamp.body["place"]["worker"] for stamp in stamps(fusible).values()}) == 2
     off = ["--store", str(fusible.folder / "off")]
-    assert fusible.make("--fuse", "off", *off).code == 0
+    os.unlink(fusible.folder / "slow")
+    assert fusible.make("--fuse", "off", "epochs=60", *off).code == 0
     same(fusible)

@@ -40,6 +40,7 @@ def train_alone(
     count = len(problem.x)
     for epoch in trial.epochs(options.epochs):
         if best.ended(options):
+            trial.end()
             break
         model.train()
         total = torch.zeros((), device=problem.device)

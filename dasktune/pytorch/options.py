@@ -36,6 +36,8 @@ class TorchOptions:
         In epochs.
     gamma : float
         For ``step``.
+    horizon : int
+        Epochs over which the schedule stretches; 0 for `epochs`.
     clip : float
         Largest norm of the gradient; 0 for none.
     label_smoothing : float
@@ -66,6 +68,7 @@ class TorchOptions:
     warmup: int = 0
     step_size: int = 1
     gamma: float = 0.1
+    horizon: int = 0
     clip: float = 0.0
     label_smoothing: float = 0.0
     patience: int = 0
@@ -138,8 +141,9 @@ class TorchOptions:
         steps : int
             Steps an epoch.
         """
+        span = self.horizon or self.epochs
         shape = (self.schedule, self.warmup, self.step_size, float(self.gamma))
-        return [self.lr * factor for factor in _factors(shape, epoch, self.epochs, steps)]
+        return [self.lr * factor for factor in _factors(shape, epoch, span, steps)]
 
 
 _LEAST = {"batch_size": 1, "step_size": 1}

@@ -61,6 +61,9 @@ class TorchRecipe:
         Epochs over which the learning rate first rises.
     step_size, gamma : int (epochs), float
         For ``step``.
+    horizon : int, default 0
+        Epochs over which ``cosine`` and ``one_cycle`` stretch; 0 for `epochs`. With a fixed
+        one, a training for more epochs goes on from one for fewer; otherwise it starts anew.
     clip : float, default 0.0
         Largest norm of the gradient; 0 leaves it as it is.
     label_smoothing : float, default 0.0
@@ -89,6 +92,10 @@ class TorchRecipe:
 
     hyperparameters_first = True
     """A variable that is a hyperparameter of the space is taken from the config."""
+    variables_in = "options"
+    """The attribute that counts by the variables, and not once more as code."""
+    budget = "epochs"
+    """The variable by which a longer training goes on from a shorter one; see `goes_on`."""
 
     def __init__(
         self,
@@ -111,6 +118,7 @@ class TorchRecipe:
         warmup: int = 0,
         step_size: int = 1,
         gamma: float = 0.1,
+        horizon: int = 0,
         clip: float = 0.0,
         label_smoothing: float = 0.0,
         patience: int = 0,
@@ -142,6 +150,7 @@ class TorchRecipe:
             "warmup": warmup,
             "step_size": step_size,
             "gamma": gamma,
+            "horizon": horizon,
             "clip": clip,
             "label_smoothing": label_smoothing,
             "patience": patience,
@@ -192,6 +201,21 @@ class TorchRecipe:
         options = TorchOptions.of(self.options, variables, trial.config).check_together()
         problem = self._problem(data, options)
         return train_alone(trial, self.model(trial.config, data), options, problem)
+
+    def goes_on(self, config: Config, variables: Mapping[str, Any]) -> bool:
+        """Say whether training for more epochs is the same at first.
+
+        It is, unless the schedule stretches over the epochs, whatever their number.
+
+        Parameters
+        ----------
+        config : Config
+            The trial's hyperparameters.
+        variables : mapping of str to value
+            As the command line sets them.
+        """
+        options = TorchOptions.of(self.options, variables, config)
+        return options.schedule in ("constant", "step") or options.horizon > 0
 
     def together(
         self, config: Config, variables: Mapping[str, Any]

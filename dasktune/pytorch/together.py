@@ -223,6 +223,8 @@ class Run:
                 continue
             if seat.epoch is None or seat.member.best.ended(seat.member.options):
                 lanes.spill(lane)
+                if seat.epoch is not None:
+                    seat.trial.end()
                 yield self._ended(seat)
             else:
                 stay.append(lane)
