@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dasktune.design import Design
     from dasktune.domain import choice, constant, integers, log_uniform, replicates, uniform
     from dasktune.errors import DasktuneError
+    from dasktune.kept import load_model
     from dasktune.pipeline import Pipeline
     from dasktune.plan import Plan, Request
     from dasktune.pytorch.recipe import TorchRecipe
@@ -46,6 +47,7 @@ _HOMES = {
     "constant": "domain",
     "integers": "domain",
     "leaderboard": "results",
+    "load_model": "kept",
     "log_uniform": "domain",
     "make": "run",
     "open_results": "results",
@@ -74,6 +76,7 @@ __all__ = [
     "constant",
     "integers",
     "leaderboard",
+    "load_model",
     "log_uniform",
     "make",
     "open_results",

@@ -19,7 +19,7 @@ from dasktune.errors import DasktuneError, MetricError, StampError, TrialCrashed
 from dasktune.fingerprint import digest as digest_of
 from dasktune.fingerprint import key as key_of
 from dasktune.keys import lineage, train_parts
-from dasktune.model import save_model
+from dasktune.model import save_card, save_model
 from dasktune.outcome import Outcome
 from dasktune.pipeline import Pipeline
 from dasktune.provenance import place, versions
@@ -186,6 +186,8 @@ class Job:
         value = objective_value(pipeline, trial.curve)
         with readable_errors(self.store):
             model_digest = save_model(folder, model)
+            if model is not None:
+                save_card(folder, self._card(pipeline))
         result = {
             "value": _json_number(value),
             "curve": trial.curve.to_json(),
@@ -214,6 +216,21 @@ class Job:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
         shutil.rmtree(self.store.failed(spec.id, self.key), ignore_errors=True)
         return outcome_of(stamp, made=True)
+
+    def _card(self, pipeline: Pipeline) -> dict[str, Any]:
+        """Say how the model is built again, for people and for `dasktune.kept.load_model`."""
+        spec, recipe = self.task.spec, pipeline.train
+        return {
+            "trial": spec.id,
+            "key": self.key,
+            "config": dict(spec.config),
+            "replicate": dict(spec.replicate),
+            "seed": spec.seed,
+            "builder": getattr(getattr(recipe, "model", None), "__qualname__", None),
+            "sources": self.task.sources,
+            "data": self.data.key,
+            "versions": versions(),
+        }
 
     def interrupted(self, seconds: float) -> Outcome:
         """Tell that the trial was left at its checkpoint."""

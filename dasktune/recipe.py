@@ -95,6 +95,34 @@ _checked: set[tuple[str, str, str]] = set()
 _lock = threading.RLock()
 
 
+def pipeline_of(store: Store, sources_digest: str) -> Pipeline:
+    """Give the pipeline that certain sources define.
+
+    Parameters
+    ----------
+    store : Store
+        Where the sources are.
+    sources_digest : str
+        Their digest.
+
+    Raises
+    ------
+    StoreError
+        If they are gone.
+    """
+    with _lock:
+        if sources_digest not in _live:
+            tree = read_codes(store, sources_digest)
+            if tree is None:
+                raise StoreError(
+                    f"cannot read {store.sources(sources_digest)}, which holds the pipeline's "
+                    "code. All workers must see the folder of the store."
+                )
+            sources = Sources.from_json(tree["sources"])
+            _live[sources_digest] = find_pipeline(activate(sources))
+        return _live[sources_digest]
+
+
 def recipe_pipeline(store: Store, sources_digest: str, role: str, code_digest: str) -> Pipeline:
     """Give the pipeline whose recipe has just the code that a plan was made with.
 
@@ -115,17 +143,7 @@ def recipe_pipeline(store: Store, sources_digest: str, role: str, code_digest: s
         If this process would run other code.
     """
     with _lock:
-        pipeline = _live.get(sources_digest)
-        if pipeline is None:
-            tree = read_codes(store, sources_digest)
-            if tree is None:
-                raise StoreError(
-                    f"cannot read {store.sources(sources_digest)}, which holds the pipeline's "
-                    "code. All workers must see the folder of the store."
-                )
-            sources = Sources.from_json(tree["sources"])
-            pipeline = find_pipeline(activate(sources))
-            _live[sources_digest] = pipeline
+        pipeline = pipeline_of(store, sources_digest)
         if (sources_digest, role, code_digest) not in _checked:
             sources = Sources.snapshot(pipeline.train.__module__)
             found = _fingerprint(pipeline, role, sources)

@@ -25,6 +25,27 @@ def seed_everything(seed: int) -> None:
 
 
 @contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the global generators, and put them back afterwards.
+
+    Parameters
+    ----------
+    seed : int
+        0 <= seed < 2**32.
+    """
+    import torch
+
+    states = (random.getstate(), np.random.get_state())
+    with torch.random.fork_rng():
+        seed_everything(seed)
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+
+
+@contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
     """Give the numerical libraries a fixed number of threads.
 

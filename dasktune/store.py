@@ -4,7 +4,8 @@
 
     dist/<pipeline>/
     ├── preprocessed/<key>/     data.zarr (one group a split) and .stamp
-    ├── trained/<trial>-<key>/  .stamp, log.txt, and model.safetensors if train() gave one back
+    ├── trained/<trial>-<key>/  .stamp, log.txt; if train() gave a model back: model.safetensors,
+    │                           model.json, and epochs.safetensors if all epochs are kept
     ├── collated/<key>/         results.zarr and .stamp
     ├── collated.zarr           a link to the newest, for people; never read back as truth
     ├── checkpoints/<trial>-<lineage>/   epoch-N.pt of a trial that is not finished, and

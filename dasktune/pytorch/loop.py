@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from dasktune.model import Trajectory
 from dasktune.pytorch.options import TorchOptions
 from dasktune.pytorch.problem import Problem, sample_order
 from dasktune.trial import Trial
@@ -14,7 +15,7 @@ from dasktune.trial import Trial
 
 def train_alone(
     trial: Trial, model: torch.nn.Module, options: TorchOptions, problem: Problem
-) -> torch.nn.Module | None:
+) -> torch.nn.Module | Trajectory | None:
     """Train one trial, from its checkpoint if it has one.
 
     Parameters
@@ -30,7 +31,7 @@ def train_alone(
 
     Returns
     -------
-    torch.nn.Module or None
+    torch.nn.Module, Trajectory or None
         The model with the weights to keep, on the CPU.
     """
     model = model.to(problem.device)
@@ -58,6 +59,8 @@ def train_alone(
         if best.improved(float(row["val_loss"]), train_loss, epoch) and options.keep == "best":
             state = model.state_dict()
             best.weights = {name: tensor.detach().clone() for name, tensor in state.items()}
+        if options.keep == "all":
+            best.remember(model)
     return best.choose(model, options)
 
 
@@ -114,6 +117,8 @@ class Best:
         Whether the training loss was not finite.
     weights : dict of str to torch.Tensor
         The state of then, where it is to be kept.
+    states : list of dict of str to torch.Tensor
+        The state after each epoch, where all are to be kept; on the CPU.
     """
 
     def __init__(self) -> None:
@@ -122,6 +127,12 @@ class Best:
         self.seen = -1
         self.diverged = False
         self.weights: dict[str, Any] = {}
+        self.states: list[dict[str, Any]] = []
+
+    def remember(self, model: torch.nn.Module) -> None:
+        """Keep the weights of an epoch."""
+        state = model.state_dict()
+        self.states.append({name: tensor.detach().cpu().clone() for name, tensor in state.items()})
 
     def improved(self, value: float, train_loss: float, epoch: int) -> bool:
         """Take the losses of an epoch, and say whether it is the best so far."""
@@ -137,13 +148,15 @@ class Best:
         waited = self.seen - self.epoch
         return self.diverged or bool(options.patience and waited >= options.patience)
 
-    def choose(self, model: torch.nn.Module, options: TorchOptions) -> torch.nn.Module | None:
+    def choose(
+        self, model: torch.nn.Module, options: TorchOptions
+    ) -> torch.nn.Module | Trajectory | None:
         """Give the model with the weights to keep, on the CPU, or None."""
         if options.keep == "none":
             return None
         if options.keep == "best" and self.weights:
             model.load_state_dict(self.weights)
-        return model.cpu()
+        return Trajectory(model.cpu(), self.states) if options.keep == "all" else model.cpu()
 
     def state_dict(self) -> dict[str, Any]:
         """Give the state."""

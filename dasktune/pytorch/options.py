@@ -11,7 +11,7 @@ from dasktune.errors import PipelineError, did_you_mean
 from dasktune.pytorch.schedule import SCHEDULES, learning_rate_factor
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
-KEEPS = ("last", "best", "none")
+KEEPS = ("last", "best", "all", "none")
 SHARED = ("batch_size", "optimizer", "amp", "keep")
 """Options that trials must have in common to be trained as one; all others are each trial's own."""
 
@@ -46,7 +46,7 @@ class TorchOptions:
         Epochs without a smaller ``val_loss`` after which to stop; 0 for never.
     amp : bool
         Whether to compute in bfloat16 where that is safe.
-    keep : {"last", "best", "none"}
+    keep : {"last", "best", "all", "none"}
         Which weights are the result.
 
     Raises

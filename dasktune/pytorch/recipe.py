@@ -15,6 +15,7 @@ from dasktune.trial import Trial
 if TYPE_CHECKING:
     import torch
 
+    from dasktune.model import Trajectory
     from dasktune.pytorch.problem import Problem
     from dasktune.pytorch.together import Ended, Seat
 
@@ -72,8 +73,9 @@ class TorchRecipe:
         Stop after so many epochs without a smaller ``val_loss``; 0 never stops early.
     amp : bool, default False
         Whether to compute in bfloat16 where that is safe.
-    keep : {"last", "best", "none"}
-        Which weights are the trial's result; the best have the smallest ``val_loss``.
+    keep : {"last", "best", "all", "none"}
+        Which weights are the trial's result; the best have the smallest ``val_loss``; ``all``
+        are the last, and beside them those after each epoch.
 
     Notes
     -----
@@ -179,7 +181,9 @@ class TorchRecipe:
         ]
         return inspect.Signature([*given, *options])
 
-    def __call__(self, trial: Trial, data: Data, **variables: Any) -> torch.nn.Module | None:
+    def __call__(
+        self, trial: Trial, data: Data, **variables: Any
+    ) -> torch.nn.Module | Trajectory | None:
         """Train one trial.
 
         Parameters
@@ -193,7 +197,7 @@ class TorchRecipe:
 
         Returns
         -------
-        torch.nn.Module or None
+        torch.nn.Module, Trajectory or None
             The model with the weights to keep, on the CPU.
         """
         from dasktune.pytorch.loop import train_alone

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from dasktune.model import Trajectory
 from dasktune.pytorch.calibration import Width, measure, obstacle
 from dasktune.pytorch.fused import Lanes, Member
 from dasktune.pytorch.problem import Problem
@@ -25,7 +26,7 @@ class Ended:
     ----------
     trial : Trial
         The trial, with its curve.
-    model : torch.nn.Module or None
+    model : torch.nn.Module, Trajectory or None
         What it keeps.
     interrupted : bool
         Whether it was left at its checkpoint, since the run is to stop.
@@ -38,7 +39,7 @@ class Ended:
     """
 
     trial: Trial
-    model: torch.nn.Module | None = None
+    model: torch.nn.Module | Trajectory | None = None
     interrupted: bool = False
     seconds: float = 0.0
     width: Width | None = None
@@ -207,6 +208,9 @@ class Run:
             best = seat.member.best
             improved.append(best.improved(float(row["val_loss"]), train_loss, seat.epoch or 0))
         lanes.mark_best(improved)
+        for lane, seat in enumerate(self._live):
+            if seat.member.options.keep == "all":
+                seat.member.best.remember(lanes.spill(lane).model)
         share = (time.perf_counter() - started) / len(self._live)
         for seat in self._live:
             seat.seconds += share

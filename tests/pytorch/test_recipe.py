@@ -257,7 +257,7 @@ def test_the_order_of_samples_depends_on_seed_and_epoch_alone():
         ({"amp": "yes"}, "amp must be True or False, but got 'yes'"),
         ({"beta2": 1.0}, "beta2 must be below 1, but got 1.0"),
         ({"label_smoothing": 0.1, "loss": "mse_loss"}, "label_smoothing is for loss="),
-        ({"keep": "all"}, "keep must be one of last, best, none, but got 'all'"),
+        ({"keep": "every"}, "keep must be one of last, best, all, none, but got 'every'"),
     ],
 )
 def test_options_that_do_not_fit_are_told_with_the_rule(options, words):
