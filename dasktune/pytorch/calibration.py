@@ -40,7 +40,7 @@ class Width:
     why: str
 
 
-def decide(alone: float, fused: Mapping[int, float]) -> Width:
+def decide(alone: float, fused: Mapping[int, float], how: str = "") -> Width:
     """Choose the width from measured times.
 
     Parameters
@@ -49,6 +49,8 @@ def decide(alone: float, fused: Mapping[int, float]) -> Width:
         Seconds of a step of one trial in the loop.
     fused : mapping of int to float
         Seconds of a fused step by its number of trials.
+    how : str, optional
+        How the fused steps were run, for people.
 
     Returns
     -------
@@ -63,7 +65,7 @@ def decide(alone: float, fused: Mapping[int, float]) -> Width:
     times = f"{each * 1e6:.0f} µs a step and trial at {lanes} as one, {alone * 1e6:.0f} µs alone"
     if gain < GAIN:
         return Width(1, f"fusing would not pay: {times}")
-    return Width(lanes, f"{gain:.1f} times as fast as the loop: {times}")
+    return Width(lanes, f"{gain:.1f} times as fast as the loop{how}: {times}")
 
 
 def obstacle(members: Sequence[Member], problem: Problem) -> str:
@@ -131,6 +133,7 @@ def measure(members: Sequence[Member], problem: Problem) -> Width:
         lambda: step(alone.model, alone.optimizer, alone.options, problem, chosen, 1e-3), problem
     )
     fused: dict[int, float] = {}
+    how = ""
     for width in sorted({*(w for w in WIDTHS if w < most), most}):
         try:
             lanes = Lanes([_copy(members[i % len(members)]) for i in range(width)], problem)
@@ -138,13 +141,20 @@ def measure(members: Sequence[Member], problem: Problem) -> Width:
             batch = chosen.expand(width, -1)
             fused[width] = _time(partial(lanes.step, batch, row), problem)
             lanes.evaluate()
+            how = _how(lanes)
         except torch.OutOfMemoryError:
             fused.pop(width, None)
             break
         best = min(time / width for width, time in fused.items())
         if fused[width] / width > 1.2 * best:
             break  # past the optimum: wider is slower
-    return _measured.setdefault((*key, most), decide(single, fused))
+    return _measured.setdefault((*key, most), decide(single, fused, how))
+
+
+def _how(lanes: Lanes) -> str:
+    if lanes.recorder is None:
+        return ""
+    return f", although {lanes.recorder.obstacle}" if lanes.recorder.obstacle else " as CUDA graphs"
 
 
 _measured: dict[tuple[object, ...], Width] = {}

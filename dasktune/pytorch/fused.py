@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch.func import functional_call, grad, vmap
 
+from dasktune.pytorch.cudagraph import Recorder
 from dasktune.pytorch.loop import Best, make_optimizer
 from dasktune.pytorch.options import TorchOptions
 from dasktune.pytorch.problem import Problem, sample_order
@@ -110,10 +111,11 @@ class Lanes:
             }
         for member in members:
             member.steps = _steps(member)
+        self._compile, self._graphs = first.options.compile, first.options.graphs
         self._bind()
 
     def _bind(self) -> None:
-        """Collect what the members' options say, each of shape ``(lanes, 1)``."""
+        """Collect what the members' options say, each of shape ``(lanes, 1)``, and how to step."""
         names = ("weight_decay", "momentum", "nesterov", "beta1", "beta2", "clip")
         options = [member.options for member in self.members]
         self._coefficients = {
@@ -123,6 +125,9 @@ class Lanes:
         self._smoothing = self._column(smoothing).squeeze(1)
         self._some = {name: any(getattr(o, name) for o in options) for name in names}
         self._some["label_smoothing"] = any(smoothing)
+        self._of_each = torch.compile(self._gradients) if self._compile else self._gradients
+        recorded = self._graphs and self.problem.device.type == "cuda"
+        self.recorder = Recorder(self._step, self.snapshot) if recorded else None
 
     def __len__(self) -> int:
         return len(self.members)
@@ -160,6 +165,10 @@ class Lanes:
             )
         return loss, (loss.detach(), fixed)
 
+    def _gradients(self, *stacked: Any) -> Any:
+        """Give what `_loss` says of each lane, and the gradient by its parameters."""
+        return vmap(grad(self._loss, has_aux=True), randomness="different")(*stacked)
+
     def gradients(
         self, chosen: torch.Tensor, *, training: bool = True
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -179,8 +188,7 @@ class Lanes:
         """
         self._skeleton.train(training)
         x, y = self.problem.x[chosen], self.problem.y[chosen]
-        of_each = vmap(grad(self._loss, has_aux=True), randomness="different")
-        gradients, (losses, fixed) = of_each(self.flat, self.fixed, x, y, self._smoothing)
+        gradients, (losses, fixed) = self._of_each(self.flat, self.fixed, x, y, self._smoothing)
         for name, tensor in fixed.items():
             self.fixed[name].copy_(tensor)
         return losses, gradients
@@ -194,7 +202,15 @@ class Lanes:
             The samples, int64 of shape ``(lanes, batch)``.
         scalars : mapping of str to torch.Tensor
             What changes from step to step, each of shape ``(lanes, 1)``; see `scalars`.
+
+        Returns
+        -------
+        torch.Tensor
+            Of shape ``(lanes,)``; the next step may overwrite it.
         """
+        return (self.recorder or self._step)(chosen, scalars)
+
+    def _step(self, chosen: torch.Tensor, scalars: Mapping[str, torch.Tensor]) -> torch.Tensor:
         losses, gradient = self.gradients(chosen)
         with torch.no_grad():
             self._update(gradient, scalars)

@@ -35,6 +35,8 @@ def train_alone(
         The model with the weights to keep, on the CPU.
     """
     model = model.to(problem.device)
+    if options.compile:
+        model.compile()
     optimizer = make_optimizer(options, model)
     best = Best()
     trial.checkpoint(model=model, optimizer=optimizer, best=best)

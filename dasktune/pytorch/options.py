@@ -12,7 +12,7 @@ from dasktune.pytorch.schedule import SCHEDULES, learning_rate_factor
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 KEEPS = ("last", "best", "all", "none")
-SHARED = ("batch_size", "optimizer", "amp", "keep")
+SHARED = ("batch_size", "optimizer", "amp", "compile", "graphs", "keep")
 """Options that trials must have in common to be trained as one; all others are each trial's own."""
 
 
@@ -46,6 +46,10 @@ class TorchOptions:
         Epochs without a smaller ``val_loss`` after which to stop; 0 for never.
     amp : bool
         Whether to compute in bfloat16 where that is safe.
+    compile : bool
+        Whether to compile the model by `torch.compile`.
+    graphs : bool
+        Whether to run fused steps as CUDA graphs, on a GPU and where they can be recorded.
     keep : {"last", "best", "all", "none"}
         Which weights are the result.
 
@@ -73,6 +77,8 @@ class TorchOptions:
     label_smoothing: float = 0.0
     patience: int = 0
     amp: bool = False
+    compile: bool = False
+    graphs: bool = True
     keep: str = "last"
 
     def __post_init__(self) -> None:

@@ -124,7 +124,11 @@ class Problem:
     @contextmanager
     def precision(self) -> Iterator[None]:
         """Compute in the precision that was asked for."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
+        # A cast that is kept for later would be missing from a graph that is recorded now.
+        recording = self.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.amp, cache_enabled=not recording
+        ):
             yield
 
 

@@ -73,6 +73,11 @@ class TorchRecipe:
         Stop after so many epochs without a smaller ``val_loss``; 0 never stops early.
     amp : bool, default False
         Whether to compute in bfloat16 where that is safe.
+    compile : bool, default False
+        Whether to compile the model by `torch.compile`, which takes some seconds a worker and
+        pays for long trainings; fused, the whole of a step's gradient is compiled.
+    graphs : bool, default True
+        Whether to run fused steps as CUDA graphs, on a GPU and where they can be recorded.
     keep : {"last", "best", "all", "none"}
         Which weights are the trial's result; the best have the smallest ``val_loss``; ``all``
         are the last, and beside them those after each epoch.
@@ -83,8 +88,9 @@ class TorchRecipe:
     rate one of the step, so neither needs to be restored when a trial goes on from a checkpoint.
     A trial whose training loss is no longer finite stops there.
 
-    Trials with models of one structure and equal `batch_size`, `optimizer`, `amp` and `keep` may
-    be trained as one vmapped step (see `dasktune.pytorch.fused`); all else is each trial's own.
+    Trials with models of one structure and equal `batch_size`, `optimizer`, `amp`, `compile`,
+    `graphs` and `keep` may be trained as one vmapped step (see `dasktune.pytorch.fused`); all
+    else is each trial's own.
 
     Raises
     ------
@@ -125,6 +131,8 @@ class TorchRecipe:
         label_smoothing: float = 0.0,
         patience: int = 0,
         amp: bool = False,
+        compile: bool = False,
+        graphs: bool = True,
         keep: str = "last",
     ) -> None:
         if not callable(model):
@@ -157,6 +165,8 @@ class TorchRecipe:
             "label_smoothing": label_smoothing,
             "patience": patience,
             "amp": amp,
+            "compile": compile,
+            "graphs": graphs,
             "keep": keep,
         }
         for name, value in self.options.items():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -386,6 +388,18 @@ def test_without_a_width_it_measures_and_says_what_it_chose():
     for end in train_together(seats, task):
         words = end.alone or end.width.why
         assert "µs a step and trial" in words
+
+
+@pytest.mark.parametrize("make", [dense, normed])
+def test_compiled_training_equals_the_plain_one(make, monkeypatch):
+    """The loop's and the fused; traced as for a device, and run as it is."""
+    traced = functools.partial(torch.compile, backend="eager")
+    monkeypatch.setattr(torch, "compile", traced)
+    compiled = [replace(option, compile=True) for option in OPTIONS]
+    expected = alone(make, OPTIONS, problem())
+    assert_equal(expected, alone(make, compiled, problem()), 1e-9)
+    made, _ = fused(make, compiled, problem(), width=3)
+    assert_equal(expected, made, 1e-9)
 
 
 @pytest.mark.gpu
