@@ -27,12 +27,8 @@ def test_every_block_has_a_language_that_is_tested():
         assert set(found) <= {"python", "console", "sh", "text"}, page
 
 
-def test_the_readme_can_be_followed_line_by_line(tmp_path, monkeypatch, run_cli):
-    """Its pipeline, its session with its output, its way to read the result."""
-    monkeypatch.chdir(tmp_path)
-    page = ROOT / "README.md"
-    pipeline, reading = blocks(page, "python")
-    (tmp_path / "pipeline.py").write_text(pipeline)
+def follow(page: Path, run_cli) -> int:
+    """Type a page's commands, look for the lines that it shows, and count the commands."""
     commands = 0
     for block in blocks(page, "console"):
         expected: list[str] = []
@@ -50,7 +46,16 @@ def test_the_readme_can_be_followed_line_by_line(tmp_path, monkeypatch, run_cli)
                     out, commands = result.out, commands + 1
             else:
                 expected.append(line)
-    assert commands == 6
+    return commands
+
+
+def test_the_readme_can_be_followed_line_by_line(tmp_path, monkeypatch, run_cli):
+    """Its pipeline, its session with its output, its way to read the result."""
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "README.md"
+    pipeline, reading = blocks(page, "python")
+    (tmp_path / "pipeline.py").write_text(pipeline)
+    assert follow(page, run_cli) == 6
     names: dict[str, object] = {}
     exec(reading, names)
     assert names["results"].sizes == {"trial": 6, "epoch": 5}
@@ -72,6 +77,18 @@ def test_the_architecture_page_names_every_module():
     modules = {path.stem for path in (ROOT / "dasktune").iterdir() if path.suffix == ".py"}
     missing = [name for name in modules - {"__init__", "__main__"} if f"`{name}`" not in text]
     assert missing == []
+
+
+def test_the_page_on_training_can_be_followed(tmp_path, monkeypatch, run_cli):
+    """Its pipeline, its longer budget, its way to load a model."""
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "training.md"
+    pipeline, loading = blocks(page, "python")
+    (tmp_path / "training.py").write_text(pipeline)
+    assert follow(page, run_cli) == 2
+    names: dict[str, object] = {}
+    exec(loading, names)
+    assert not names["model"].training
 
 
 def test_every_public_name_is_documented():
