@@ -74,6 +74,9 @@ def _local(jobs: int, resources: Mapping[str, float], threads: int) -> Iterator[
     config = {
         # A worker's death counts against every task that waited on it; we count by ourselves.
         "distributed.scheduler.allowed-failures": 1_000_000,
+        # A worker's nanny replaces it. Dask would give up on one that happens to be starting
+        # anew some seconds after it was lost the time before.
+        "distributed.deploy.lost-worker-timeout": "10000 days",
         # A train function may have child processes, such as a DataLoader's.
         "distributed.worker.daemon": False,
         "distributed.comm.timeouts.connect": "30s",
@@ -90,6 +93,7 @@ def _local(jobs: int, resources: Mapping[str, float], threads: int) -> Iterator[
                 memory_limit=0,
                 env=environment,
                 preload=["dasktune.worker"],
+                lifetime_restart=True,  # a worker that leaves is replaced by its nanny
                 silence_logs=50,
             ) as cluster,
             Client(cluster) as client,

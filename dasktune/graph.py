@@ -7,18 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import dask
 from dask.delayed import Delayed, delayed
 
+from dasktune import drain
 from dasktune.collate import CollateTask, collate
 from dasktune.job import TrainTask
 from dasktune.outcome import Alone, Outcome
 from dasktune.plan import Plan, State
 from dasktune.preprocess import PreprocessTask, preprocess
+from dasktune.runfolder import RunFolder
+from dasktune.store import Store
 from dasktune.train import train
 from dasktune.traingroup import GroupTask, part, train_group
+
+T = TypeVar("T")
 
 TOPIC = "dasktune"
 """The topic under which workers log their small events."""
@@ -148,17 +153,46 @@ def preprocess_node(task: PreprocessTask) -> Outcome:
 
 def train_node(task: TrainTask, data: Outcome) -> Outcome:
     """Train one trial, on a worker that offers the resources."""
-    return train(task, data, worker=_worker_name(), emit=_emit)
+    _stay(task)
+    outcome = train(task, data, worker=_worker_name(), emit=_emit)
+    return _unless_left(task, outcome, outcome)
 
 
 def group_node(group: GroupTask, data: Outcome) -> tuple[Outcome | Alone, ...]:
     """Train the trials of a group, on a worker that offers the resources."""
-    return train_group(group, data, worker=_worker_name(), emit=_emit)
+    _stay(group.tasks[0])
+    outcomes = train_group(group, data, worker=_worker_name(), emit=_emit)
+    return _unless_left(group.tasks[0], outcomes, *outcomes)
 
 
 def part_node(task: TrainTask, parts: tuple[Outcome | Alone, ...], data: Outcome) -> Outcome:
     """Take what became of one trial of a group, or train it if it was left to do so."""
-    return part(task, parts, data, worker=_worker_name(), emit=_emit)
+    _stay(task)
+    outcome = part(task, parts, data, worker=_worker_name(), emit=_emit)
+    return _unless_left(task, outcome, outcome)
+
+
+def _stay(task: TrainTask) -> None:
+    """Give a task back before it begins, if this worker is to leave."""
+    if drain.requested():
+        _go_elsewhere(task)
+
+
+def _unless_left(task: TrainTask, result: T, *outcomes: Outcome | Alone) -> T:
+    """Pass a result on, unless a trial in it was left because this worker is to leave."""
+    if drain.requested() and any(
+        isinstance(outcome, Outcome) and outcome.status in ("interrupted", "skipped")
+        for outcome in outcomes
+    ):
+        _go_elsewhere(task)
+    return result
+
+
+def _go_elsewhere(task: TrainTask) -> None:
+    from distributed import Reschedule
+
+    if not RunFolder(Store(task.root).run(task.run)).stopping():
+        raise Reschedule
 
 
 def trained_node(known: _Known, *made: Outcome) -> tuple[Outcome, ...]:

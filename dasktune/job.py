@@ -7,9 +7,11 @@ import os
 import shutil
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+from dasktune import drain
 from dasktune.checkpoint import drop_passing
 from dasktune.commit import publish, readable_errors, write_atomically
 from dasktune.config import TrialSpec, Value
@@ -114,6 +116,7 @@ class Job:
         self.key = key_of("train", self.parts)
         self.name = f"{task.spec.id}-{self.key}"
         self.checkpoints = self.store.checkpoints(task.spec.id, lineage(self.parts, task.budget))
+        self._forget: Callable[[], None] = lambda: None
 
     def without_training(self) -> Outcome | None:
         """Tell what became of the trial if it need not, or may not, be trained."""
@@ -144,6 +147,13 @@ class Job:
             )
         if self.task.force and self.run.first_time(self.name):
             shutil.rmtree(self.checkpoints, ignore_errors=True)
+        # A worker that was told to leave may be killed before it has; that is no failure.
+        self._forget = drain.when_requested(lambda: self.run.end_attempt(self.name))
+
+    def end(self) -> None:
+        """Forget the attempts: this one ended in one way or another."""
+        self._forget()
+        self.run.end_attempt(self.name)
 
     def trial(self, pipeline: Pipeline, emit: Emit) -> Trial:
         """Give what the train function is given."""

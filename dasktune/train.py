@@ -73,7 +73,7 @@ def train(
             return outcome
         raise TargetFailed(outcome) from None
     finally:
-        job.run.end_attempt(job.name)
+        job.end()
 
 
 def _train(job: Job, folder: str, emit: Emit, alone: str) -> Outcome:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from dasktune import drain
 from dasktune.capture import capture
 from dasktune.commit import staging
 from dasktune.job import Job, TrainTask, open_splits
@@ -150,7 +151,7 @@ class _GroupNode:
                     self.alone.setdefault(job.task.target, why)
         finally:
             for job in jobs:
-                job.run.end_attempt(job.name)
+                job.end()
 
     def _lockstep(self, jobs: Sequence[Job]) -> None:
         first = jobs[0]
@@ -171,7 +172,7 @@ class _GroupNode:
                 trials,
                 splits,
                 width=self.group.width,
-                stopping=first.run.stopping,
+                stopping=lambda: drain.requested() or first.run.stopping(),
                 **task.variables,
             ):
                 job = by_id[end.trial.id]
@@ -198,8 +199,9 @@ class _GroupNode:
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         self.outcomes[outcome.target] = outcome
-        job.run.end_attempt(job.name)
-        self.emit({"event": "ended", "outcome": asdict(outcome)})
+        job.end()
+        if outcome.status != "interrupted" or not drain.requested():  # else it is not the end
+            self.emit({"event": "ended", "outcome": asdict(outcome)})
 
 
 class _Events:

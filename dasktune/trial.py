@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from dasktune import drain
 from dasktune.checkpoint import check_stateful, load_checkpoint, save_checkpoint
 from dasktune.config import Config, TrialSpec
 from dasktune.curve import Curve
@@ -162,6 +163,8 @@ class Trial:
             save_checkpoint(self._folder, self._objects, next_epoch, curve, final=True)
 
     def _asked_to_stop(self) -> bool:
+        if drain.requested():
+            return True
         now = time.monotonic()
         if not self._stopping and self._stop_flag and now - self._looked_at >= _LOOK_EVERY:
             self._looked_at = now

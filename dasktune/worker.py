@@ -1,11 +1,79 @@
-"""What every worker that dasktune starts loads first (Dask's ``--preload``)."""
+"""What every worker of dasktune loads first (Dask's ``--preload``): how it leaves.
+
+A worker that is told to leave, by a signal or by the end of its time, takes no new task, lets
+the trial in training reach its next checkpoint, gives it back to the scheduler, and goes. Dask's
+own ways fall short of that: SIGTERM ends a worker at once, and a lifetime does not wait.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
 import signal
+import threading
+import time
 from typing import Any
+
+import dask
+
+from dasktune import drain
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""What queues send ahead of the end."""
+_LOOK_EVERY = 0.05  # seconds between two looks at whether the worker is idle
+
+log = logging.getLogger("dasktune.worker")
+_leaving: set[asyncio.Task[None]] = set()  # or they would be collected in mid-flight
 
 
 def dask_setup(worker: Any) -> None:
-    """Leave Ctrl-C to the driver, which tells the workers through the run's folder."""
+    """Let a worker leave well; Ctrl-C is the driver's, which tells workers through files.
+
+    The configuration ``dasktune.worker.drain-after`` is the seconds after which it leaves by
+    itself.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return  # a worker inside of the driver, which has its own signals
+    drain.reset()
+    loop = asyncio.get_running_loop()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in SIGNALS:
+        loop.add_signal_handler(number, leave, worker, signal.Signals(number).name)
+    seconds = dask.config.get("dasktune.worker.drain-after", None)
+    if seconds is not None:
+        drain.leave_at(time.monotonic() + float(seconds))
+        loop.call_later(float(seconds), leave, worker, "its time is over")
+
+
+def leave(worker: Any, why: str) -> None:
+    """Begin to leave. Call it in the worker's event loop; asking twice changes nothing."""
+    from distributed.core import Status
+
+    if drain.requested():
+        return
+    drain.request(why)
+    if worker.status in (Status.running, Status.paused):
+        worker.status = Status.closing_gracefully  # the scheduler sends nothing more
+    task = asyncio.get_running_loop().create_task(_leave(worker, why))
+    _leaving.add(task)
+    task.add_done_callback(_leaving.discard)
+
+
+async def _leave(worker: Any, why: str) -> None:
+    with contextlib.suppress(Exception):
+        text = f"worker {worker.name} leaves ({why}); what it trains goes on elsewhere"
+        worker.log_event("dasktune", {"event": "note", "text": text})
+    while worker.state.executing or worker.state.long_running:
+        await asyncio.sleep(_LOOK_EVERY)
+    # Not close_gracefully(), which waits for ever once the status is set.
+    try:
+        await worker.scheduler.retire_workers(
+            workers=[worker.address],
+            close_workers=False,
+            remove=True,
+            stimulus_id=f"dasktune-drain-{time.time()}",
+        )
+    except Exception as error:  # a scheduler that is gone, or does not know it any more
+        log.info("left without a word to the scheduler: %s", error)
+    await worker.close(nanny=not worker.lifetime_restart, reason=f"dasktune-drain: {why}")

@@ -13,9 +13,11 @@ import time
 import numpy as np
 import pytest
 import torch
+from distributed import Reschedule
 from safetensors.torch import load_file
 
-from dasktune.graph import build
+from dasktune import drain
+from dasktune.graph import build, group_node
 from dasktune.job import TrainTask
 from dasktune.outcome import Alone, Outcome
 from dasktune.runfolder import RunFolder
@@ -265,6 +267,38 @@ def test_stopped_in_the_middle_it_goes_on_from_the_checkpoints(fusible, number):
     assert checkpoints(fusible) == 0
     off = ["--store", str(fusible.folder / "off")]
     assert fusible.make("--fuse", "off", "epochs=30", *off).code == 0
+    same(fusible)
+
+
+def test_a_group_on_a_worker_that_leaves_goes_on_elsewhere(fusible, monkeypatch):
+    """Those in training resume, the others start there; no attempt is counted."""
+    plan, tasks = tasks_of(fusible)
+    group = GroupTask(tuple(tasks.train.values()), width=4)
+    data = plan.targets["preprocessed"].outcome
+    told: list[dict[str, object]] = []
+
+    def emit(event):
+        told.append(event)
+        if event["event"] == "report":
+            drain.request("SIGTERM")
+
+    monkeypatch.setattr("dasktune.graph._emit", emit)
+    try:
+        with pytest.raises(Reschedule):
+            group_node(group, data)
+        with pytest.raises(Reschedule):
+            group_node(group, data)
+    finally:
+        drain.reset()
+    assert checkpoints(fusible) == 4
+    assert not any(event["event"] == "ended" for event in told)
+    assert RunFolder(fusible.sweep().store.run("r")).running() == []
+    monkeypatch.undo()
+    parts = group_node(group, data)
+    assert [(part.status, part.made) for part in parts] == [("ok", True)] * 6
+    resumed = [stamp.body["resumed_at"] for stamp in stamps(fusible).values()]
+    assert sorted(resumed) == [0, 0, 1, 1, 1, 1]
+    fusible.make("--fuse", "off", "--store", str(fusible.folder / "off"))
     same(fusible)
 
 

@@ -1,0 +1,154 @@
+"""What tests of clusters share: a pipeline whose trials take some seconds, and its driver."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import xarray as xr
+from safetensors.numpy import load_file
+
+import dasktune as dt
+
+SLOW = """
+import os
+import time
+
+import numpy as np
+import torch
+import xarray as xr
+
+import dasktune as dt
+
+HERE = os.path.dirname(__file__)
+
+
+def note(word):
+    with open(f"{HERE}/log", "a") as file:
+        file.write(word + "\\n")
+
+
+def preprocess():
+    return {"train": xr.Dataset({"x": (("row", "axis"), np.eye(4, dtype="float32"))})}
+
+
+def train(trial, data, epochs=10):
+    note(f"start {trial.id} {os.getpid()}")
+    x = data.tensor("train", "x")
+    model = torch.nn.Linear(4, 1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    trial.checkpoint(model=model, optimizer=optimizer)
+    for epoch in trial.epochs(epochs):
+        note(f"epoch {trial.id} {epoch} {os.getpid()}")
+        loss = (model(x + torch.randn_like(x)) - np.random.random()).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        trial.report(loss=loss)
+        time.sleep(float(os.environ.get("PAUSE", 0.15)))
+    note(f"end {trial.id}")
+    return model
+
+
+space = dt.Space(a=dt.integers(1, 4))
+pipeline = dt.Pipeline(space, preprocess, train, objective="min loss", checkpoint_every=CHECKPOINT)
+"""
+
+
+class Driver:
+    """A folder with a pipeline, and ``dasktune make`` in a process of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file = path / "slow.py"
+        self.write(checkpoint_every=1000.0)
+
+    def write(self, *, checkpoint_every: float) -> None:
+        """Write the pipeline."""
+        self.file.write_text(SLOW.replace("CHECKPOINT", str(checkpoint_every)))
+
+    def start(
+        self, *arguments: str, store: str = "dist", **environment: str
+    ) -> subprocess.Popen[str]:
+        """Start a make."""
+        command = [sys.executable, "-m", "dasktune", "make", "-f", str(self.file)]
+        return subprocess.Popen(
+            [*command, "--store", str(self.path / store), *arguments],
+            cwd=self.path,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def words(self, kind: str) -> list[list[str]]:
+        """List the logged words of a kind."""
+        log = self.path / "log"
+        lines = log.read_text().splitlines() if log.exists() else []
+        return [line.split() for line in lines if line.startswith(kind)]
+
+    def wait_for(self, kind: str, count: int, process: subprocess.Popen[str]) -> None:
+        """Wait until so many words of a kind are logged."""
+        self.wait_until(lambda: len(self.words(kind)) >= count, process)
+
+    def wait_until(self, condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+        """Wait for something while the driver runs."""
+        deadline = time.monotonic() + 90
+        while not condition():
+            assert time.monotonic() < deadline, "the sweep does not get on"
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+
+    def finish(self, process: subprocess.Popen[str], seconds: float = 120) -> str:
+        """Wait for a good end, and give what was printed."""
+        out, err = process.communicate(timeout=seconds)
+        assert process.returncode == 0, out + err
+        assert "***" not in err
+        return out
+
+    def dataset(self, store: str = "dist") -> xr.Dataset:
+        """Open the results."""
+        return dt.open_results(self.path / store / "slow")
+
+    def weights(self, store: str = "dist") -> dict[str, dict[str, object]]:
+        """Load the weights of all trials."""
+        paths = (self.path / store / "slow" / "trained").glob("*/model.safetensors")
+        return {path.parent.name: load_file(path) for path in paths}
+
+    def same_as_undisturbed(self) -> None:
+        """Check that curves and weights equal those of a run in one process."""
+        self.finish(self.start("--cluster", "none", store="undisturbed", PAUSE="0"))
+        varying = ["seconds", "worker"]
+        xr.testing.assert_identical(
+            self.dataset().drop_vars(varying), self.dataset("undisturbed").drop_vars(varying)
+        )
+        here, there = self.weights(), self.weights("undisturbed")
+        assert here.keys() == there.keys()
+        for name, tensors in here.items():
+            for key, tensor in tensors.items():
+                assert (tensor == there[name][key]).all()
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Iterator[Driver]:
+    """Give a folder with a pipeline; what it started is ended, by its id."""
+    before = set(psutil.Process().children(recursive=True))
+    yield Driver(tmp_path)
+    left = [p for p in psutil.Process().children(recursive=True) if p not in before]
+    for process in left:
+        process.kill()
+    psutil.wait_procs(left, timeout=10)
+
+
+@pytest.fixture(autouse=True)
+def no_inherited_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no setting of the machine's decide what a test does."""
+    for name in [*os.environ]:
+        if name.startswith(("DASK_", "SLURM_")) and name != "SLURM_CONF":
+            monkeypatch.delenv(name)
