@@ -35,10 +35,16 @@ class Mapped:
         Read-only.
     as_stored : bool
         Whether xarray would give the same values, by the array's attributes.
+    path : str
+        The file.
+    start : int
+        Where the array begins in it.
     """
 
     values: np.ndarray[Any, Any]
     as_stored: bool
+    path: str
+    start: int
 
 
 def map_array(folder: str) -> Mapped | None:
@@ -70,11 +76,15 @@ def map_array(folder: str) -> Mapped | None:
     where = region(metadata) if metadata.get("node_type") == "array" else None
     if where is None or sys.byteorder != "little":
         return None
-    values = _map(f"{folder}/{where.file}", where)
-    return None if values is None else Mapped(values, as_stored(metadata.get("attributes", {})))
+    path = f"{folder}/{where.file}"
+    found = _map(path, where)
+    if found is None:
+        return None
+    values, start = found
+    return Mapped(values, as_stored(metadata.get("attributes", {})), path, start)
 
 
-def _map(path: str, where: Region) -> np.ndarray[Any, Any] | None:
+def _map(path: str, where: Region) -> tuple[np.ndarray[Any, Any], int] | None:
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -108,4 +118,4 @@ def _map(path: str, where: Region) -> np.ndarray[Any, Any] | None:
     count = where.nbytes // where.dtype.itemsize
     values = np.frombuffer(mapping, where.dtype, count, start).reshape(where.shape)
     values.flags.writeable = False
-    return values
+    return values, start

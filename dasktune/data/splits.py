@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from dasktune.data.batches import Batches
 from dasktune.data.mapping import Mapped, map_array
+from dasktune.data.order import Order, parse_bytes
+from dasktune.data.reading import ChunkedRows, FileRows, Rows
 from dasktune.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     import xarray as xr
 
@@ -46,6 +51,7 @@ class Data(Mapping[str, "xr.Dataset"]):
         self._splits = splits
         self._arrays: dict[tuple[str, str], Mapped | None] = {}
         self._datasets: dict[str, xr.Dataset] = {}
+        self._on_disk: dict[tuple[str, str], int] = {}  # rows of a chunk, of what was not read
         self._tensors: dict[tuple[str, str, str], tuple[torch.Tensor, int]] = {}
 
     def __getitem__(self, split: str) -> xr.Dataset:
@@ -117,14 +123,112 @@ class Data(Mapping[str, "xr.Dataset"]):
         mapped = self._mapped(split, name)
         if mapped is not None and mapped.as_stored:
             return mapped.values  # without xarray, whose import alone takes half a second
+        values: np.ndarray[Any, Any] = self._variable(split, name).values
+        return values
+
+    def _variable(self, split: str, name: str) -> xr.Variable:
         dataset = self[split]
         if name not in dataset.variables:
             known = [str(variable) for variable in dataset.variables]
             raise DataError(
                 f"no variable {name!r} in the split {split!r}." + did_you_mean(name, known)
             )
-        values: np.ndarray[Any, Any] = dataset[name].values
-        return values
+        return dataset[name].variable
+
+    def batches(
+        self,
+        split: str,
+        names: Sequence[str],
+        batch_size: int,
+        *,
+        seed: int = 0,
+        epoch: int = 0,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        buffer: int | str = "1 GiB",
+        device: str = "cpu",
+    ) -> Batches:
+        """Give the batches of one epoch, of data of any size.
+
+        A split that is larger than `buffer` is read in windows: blocks of 1 MiB are shuffled
+        over the whole split, and as many as fit are read at a time and their rows shuffled,
+        while the window before is given out. A smaller split is shuffled as a whole.
+
+        Parameters
+        ----------
+        split : str
+            The split.
+        names : sequence of str
+            The variables, such as ``("x", "y")``; their first dimension counts samples.
+        batch_size : int
+            Samples of a batch; the last one may be smaller.
+        seed, epoch : int
+            What the order of samples is a function of, for one size of batches and buffer: a
+            trial that goes on from a checkpoint sees what it would have seen.
+        shuffle : bool, default True
+            Whether to shuffle; give False for validation.
+        drop_last : bool, default False
+            Whether to leave out the last batch if it is smaller.
+        buffer : int or str, default "1 GiB"
+            Bytes of samples that may be in memory; the more, the better they are shuffled.
+        device : str, default "cpu"
+            Where the batches are to be. Those for a GPU are pinned, and copied one ahead.
+
+        Returns
+        -------
+        Batches
+            An iterable of tuples of `torch.Tensor`, in the order of `names`; it has a length.
+
+        Raises
+        ------
+        DataError
+            If there is no such split or variable, lengths differ, or the buffer is too small.
+        """
+        names = (names,) if isinstance(names, str) else tuple(names)
+        if not names:
+            raise DataError("a batch must have at least one variable, but names is empty.")
+        numbers = (("batch_size", batch_size, 1), ("seed", seed, 0), ("epoch", epoch, 0))
+        for word, number, least in numbers:
+            if isinstance(number, bool) or not isinstance(number, int) or number < least:
+                raise DataError(f"{word} must be an int of at least {least}, but got {number!r}.")
+        room = parse_bytes(buffer)
+        sources = [self._rows(split, name) for name in names]
+        lengths = {source.shape[0] if source.shape else 0 for source in sources}
+        if len(lengths) != 1:
+            told = ", ".join(f"{n}: {s.shape}" for n, s in zip(names, sources, strict=True))
+            raise DataError(f"variables of a batch must have equal lengths, but have {told}.")
+        (rows,) = lengths
+        row = sum(math.prod(s.shape[1:]) * s.dtype.itemsize for s in sources)
+        whole: list[np.ndarray[Any, Any]] = []
+        if rows * row <= room:
+            order = Order(rows, max(1, rows), 1)
+            whole = [self.array(split, name) for name in names]
+        else:
+            chunk = max(self._on_disk.get((split, name), 0) for name in names)
+            order = Order.of(rows, row, batch_size=batch_size, buffer=room, chunk=chunk)
+        return Batches(
+            sources,
+            whole,
+            order,
+            batch_size,
+            seed=seed,
+            epoch=epoch,
+            shuffle=shuffle,
+            drop_last=drop_last,
+            device=device,
+        )
+
+    def _rows(self, split: str, name: str) -> Rows:
+        self._check_split(split)
+        mapped = self._mapped(split, name)
+        if mapped is not None and mapped.as_stored:
+            values = mapped.values
+        else:
+            variable = self._variable(split, name)
+            values = self._same(split, name, variable)
+            if mapped is None or values is None:
+                return ChunkedRows(variable)
+        return FileRows(mapped.path, mapped.start, values.shape, values.dtype)
 
     def check_unchanged(self) -> None:
         """Refuse tensors that were changed in place, and forget them.
@@ -157,7 +261,6 @@ class Data(Mapping[str, "xr.Dataset"]):
         return self._arrays[split, name]
 
     def _open(self, split: str) -> xr.Dataset:
-        import numpy as np
         import xarray as xr
 
         dataset: xr.Dataset = xr.open_zarr(self.path, group=split, chunks=None, consolidated=False)
@@ -173,6 +276,10 @@ class Data(Mapping[str, "xr.Dataset"]):
                 values = dataset.variables[name].load().values
                 if isinstance(values, np.ndarray) and name not in dataset.indexes:
                     values.flags.writeable = False
+        else:
+            for name in rest:
+                chunks = dataset.variables[name].encoding.get("chunks") or (1,)
+                self._on_disk[split, str(name)] = chunks[0]
         mapped = {
             name: xr.Variable(variable.dims, found[name], variable.attrs, variable.encoding)
             for name, variable in dataset.variables.items()
