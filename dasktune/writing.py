@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dasktune.data.hashing import BLOCK, write_hashed
 from dasktune.data.layout import Layout
-from dasktune.fingerprint import new_hash
 
 if TYPE_CHECKING:
     import xarray as xr
-
-BLOCK = 16 * 1024**2
-"""Bytes that are written, and hashed meanwhile, at a time."""
 
 
 def write_split(path: str, split: str, dataset: xr.Dataset) -> dict[str, str]:
@@ -115,24 +111,6 @@ def _write_array(path: str, variable: xr.Variable, layout: Layout) -> str:
 
 def _bytes(array: np.ndarray[Any, Any]) -> memoryview:
     return array.reshape(-1).view("u1").data
-
-
-def write_hashed(path: str, blocks: Iterable[memoryview]) -> str:
-    """Write a new file of some blocks, and give its digest.
-
-    One block is hashed while the next one is written: that costs a fifth of hashing it again.
-    """
-    hashing = new_hash()
-    pending: Future[Any] | None = None
-    with ThreadPoolExecutor(1) as pool, open(path, "xb", buffering=0) as file:
-        for block in blocks:
-            if pending is not None:
-                pending.result()
-            pending = pool.submit(hashing.update, block)
-            rest = block
-            while rest.nbytes:
-                rest = rest[file.write(rest) :]
-    return str(hashing.hexdigest())
 
 
 class _Target:

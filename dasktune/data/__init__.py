@@ -2,5 +2,6 @@
 
 from dasktune.data.opening import open_data
 from dasktune.data.splits import Data
+from dasktune.data.staging import Staging
 
-__all__ = ["Data", "open_data"]
+__all__ = ["Data", "Staging", "open_data"]
