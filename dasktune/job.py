@@ -73,7 +73,7 @@ class TrainTask:
     keep_going: bool = False
     tee: bool = False
     budget: str = ""
-    staging: Staging = Staging()
+    staging: Staging = field(default_factory=Staging)
 
     @property
     def target(self) -> str:

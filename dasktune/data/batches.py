@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dasktune.data.device import ahead
 from dasktune.data.order import Order
 from dasktune.data.reading import Rows, read_spans
 from dasktune.errors import DataError
@@ -74,7 +75,7 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, ...]]:
         tensors = map(_tensors, self._in_memory() if self._whole else self._read())
-        yield from tensors if self._device == "cpu" else _ahead(tensors, self._device)
+        yield from tensors if self._device == "cpu" else ahead(tensors, self._device)
 
     def _in_memory(self) -> Iterator[Arrays]:
         """Take the rows from memory in one window, without reading them into another."""
@@ -134,19 +135,3 @@ def _tensors(arrays: Arrays) -> tuple[torch.Tensor, ...]:
         return tuple(torch.from_numpy(array) for array in arrays)
     except TypeError as error:
         raise DataError(f"a batch cannot be tensors: {error}") from error
-
-
-def _ahead(
-    batches: Iterator[tuple[torch.Tensor, ...]], device: str
-) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Copy a batch to the device while the one before it is in use."""
-    before: tuple[torch.Tensor, ...] | None = None
-    for batch in batches:
-        # From pinned memory the copy goes on by itself; torch keeps that memory as long.
-        pinned = (t.pin_memory() if device.startswith("cuda") else t for t in batch)
-        on_device = tuple(t.to(device, non_blocking=True) for t in pinned)
-        if before is not None:
-            yield before
-        before = on_device
-    if before is not None:
-        yield before

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dasktune.data.batches import Batches
+from dasktune.data.device import Streamed, resident
 from dasktune.data.mapping import Mapped, map_array
 from dasktune.data.order import Order, parse_bytes
 from dasktune.data.reading import ChunkedRows, FileRows, Rows
@@ -93,6 +94,44 @@ class Data(Mapping[str, "xr.Dataset"]):
                 tensor = self.tensor(split, name).to(device)
             self._tensors[split, name, device] = (tensor, tensor._version)
         return self._tensors[split, name, device][0]
+
+    def place(
+        self, variables: Sequence[tuple[str, str]], device: str
+    ) -> list[torch.Tensor | Streamed]:
+        """Bring variables to a device, those for which it has room, once a worker.
+
+        Parameters
+        ----------
+        variables : sequence of (str, str)
+            Splits and variables.
+        device : str
+            Such as ``"cuda"``.
+
+        Returns
+        -------
+        list of torch.Tensor or Streamed
+            In the order of `variables`. One that does not fit stays in the machine's memory;
+            indexing it with a tensor, or splitting it, brings the rows to the device.
+
+        Raises
+        ------
+        DataError
+            If there is no such split or variable.
+        """
+        if device == "cpu":
+            return [self.tensor(split, name) for split, name in variables]
+        import torch
+
+        there = [(split, name, device) in self._tensors for split, name in variables]
+        hosts = [self.tensor(split, name) for split, name in variables]
+        sizes = [0 if here else host.nbytes for here, host in zip(there, hosts, strict=True)]
+        free, _ = torch.cuda.mem_get_info(device)
+        return [
+            self.tensor(split, name, device=device) if fits else Streamed(host, device)
+            for (split, name), host, fits in zip(
+                variables, hosts, resident(sizes, free), strict=True
+            )
+        ]
 
     def _from_numpy(self, split: str, name: str) -> torch.Tensor:
         import torch

@@ -118,7 +118,7 @@ def test_a_place_that_cannot_be_written_is_told_or_done_without(source, tmp_path
     """With the fix, if a copy was asked for."""
     folder, files, digest = source
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="dasktune.stage-folder, or set"):
+    with pytest.raises(StoreError, match="stage-folder, or set"):
         stage(folder, files, digest, Staging("always", str(tmp_path / "file")))
     monkeypatch.setattr(staging, "filesystem_of", lambda p: "nfs" if p == folder else "ext4")
     assert stage(folder, files, digest, Staging("auto", str(tmp_path / "file"))) == folder
