@@ -77,10 +77,25 @@ def key(kind: str, parts: Mapping[str, Any]) -> str:
     return digest({"schema": SCHEMA, "kind": kind, "parts": dict(parts)})[:KEY_LENGTH]
 
 
+def new_hash() -> Any:
+    """Begin to hash content: BLAKE3, of 64 hexadecimal digits.
+
+    Content is long and keys are short: BLAKE3 takes a quarter of the time of SHA-256 where the
+    processor helps with that, and a twentieth where it does not.
+    """
+    import blake3
+
+    return blake3.blake3()
+
+
 def file_digest(path: str) -> str:
     """Hash the content of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    hashing = new_hash()
+    block = memoryview(bytearray(1024**2))
+    with open(path, "rb", buffering=0) as file:
+        while count := file.readinto(block):
+            hashing.update(block[:count])
+    return str(hashing.hexdigest())
 
 
 def tree_digest(files: Iterable[tuple[str, str]]) -> str:

@@ -16,7 +16,7 @@ from dasktune.checkpoint import drop_passing
 from dasktune.commit import publish, readable_errors, write_atomically
 from dasktune.config import TrialSpec, Value
 from dasktune.curve import Curve
-from dasktune.data import Data, open_data
+from dasktune.data import Data, Staging, open_data
 from dasktune.errors import DasktuneError, MetricError, StampError, TrialCrashed, did_you_mean
 from dasktune.fingerprint import digest as digest_of
 from dasktune.fingerprint import key as key_of
@@ -58,6 +58,8 @@ class TrainTask:
     budget : str
         The variable that says for how many epochs to train, if a longer training goes on from a
         shorter one; else ``""``.
+    staging : Staging
+        Whether the worker reads the data from a copy on its own disk.
     """
 
     root: str
@@ -71,6 +73,7 @@ class TrainTask:
     keep_going: bool = False
     tee: bool = False
     budget: str = ""
+    staging: Staging = field(default_factory=Staging)
 
     @property
     def target(self) -> str:
@@ -268,13 +271,13 @@ class Job:
         return self.store.trained(self.task.spec.id, self.key)
 
 
-def open_splits(store: Store, data: Outcome) -> Data:
+def open_splits(store: Store, data: Outcome, staging: Staging | None = None) -> Data:
     """Open the preprocessed splits that an outcome stands for."""
     folder = store.preprocessed(data.key)
     stamp = store.stamp(folder)
     if stamp is None:
         raise StampError(f"the preprocessed data {folder} is gone; run again to make it.")
-    return open_data(f"{folder}/data.zarr", stamp.digest, tuple(stamp.body["splits"]))
+    return open_data(folder, stamp, staging)
 
 
 def outcome_of(stamp: Stamp, *, made: bool) -> Outcome:

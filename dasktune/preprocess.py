@@ -22,13 +22,12 @@ from dasktune.seeding import seed_everything
 from dasktune.stamp import Stamp
 from dasktune.store import Store
 from dasktune.trial import Emit
+from dasktune.writing import write_split
 
 if TYPE_CHECKING:
     import xarray as xr
 
 TARGET = "preprocessed"
-CHUNK = 64 * 1024**2
-"""Bytes of one chunk of an array that is in memory; a chunk holds whole rows."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +93,11 @@ def preprocess(
         seed_everything(0)
         splits = check_splits(pipeline.preprocess(**task.variables))
         with staging(store, task.key) as folder:
+            digests: dict[str, str] = {}
             with readable_errors(store):
                 for name, dataset in splits.items():
-                    _write(f"{folder}/data.zarr", name, dataset)
-            files = list_files(folder)
+                    digests |= write_split(f"{folder}/data.zarr", name, dataset)
+                files = list_files(folder, digests)
             body = {
                 "parts": task.parts(),
                 "sources": task.sources,
@@ -157,40 +157,22 @@ def check_splits(splits: Any) -> dict[str, xr.Dataset]:
     return dict(splits)
 
 
-def _write(path: str, split: str, dataset: xr.Dataset) -> None:
-    import dask
+def list_files(folder: str, known: Mapping[str, str] | None = None) -> list[tuple[str, int, str]]:
+    """List the files below a folder: relative path, size in bytes, digest.
 
-    # A text of fixed length has no specification in Zarr v3; one of variable length has.
-    texts = {n: v.astype(object) for n, v in dataset.variables.items() if v.dtype.kind == "U"}
-    dataset = dataset.assign({n: v for n, v in texts.items() if n not in dataset.coords})
-    dataset = dataset.assign_coords({n: v for n, v in texts.items() if n in dataset.coords})
-    encoding = {str(name): _encoding(variable) for name, variable in dataset.variables.items()}
-    # A Dask array is computed and written chunk by chunk, on threads of this process: inside
-    # of a worker the cluster's own scheduler would wait for this very task.
-    with dask.config.set(scheduler="threads"):
-        dataset.drop_encoding().to_zarr(
-            path, group=split, mode="w", zarr_format=3, consolidated=False, encoding=encoding
-        )
-
-
-def _encoding(variable: Any) -> dict[str, Any]:
-    encoding: dict[str, Any] = {"compressors": None}
-    if variable.dtype.kind not in "fiubc":
-        return {}
-    if variable.chunks is None and variable.ndim and variable.size:
-        row = max(1, variable.dtype.itemsize * variable.size // variable.shape[0])
-        rows = min(variable.shape[0], max(1, CHUNK // row))
-        encoding["chunks"] = (rows, *variable.shape[1:])
-    return encoding
-
-
-def list_files(folder: str) -> list[tuple[str, int, str]]:
-    """List the files below a folder: relative path, size in bytes, digest."""
+    Parameters
+    ----------
+    folder : str
+        The folder.
+    known : mapping of str to str, optional
+        Digests that are known already, by full path.
+    """
+    known = known or {}
     found = []
     for parent, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):
             path = os.path.join(parent, name)
             relative = os.path.relpath(path, folder).replace(os.sep, "/")
-            found.append((relative, os.stat(path).st_size, file_digest(path)))
+            found.append((relative, os.stat(path).st_size, known.get(path) or file_digest(path)))
     return found

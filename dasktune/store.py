@@ -192,14 +192,7 @@ class Store:
             return "its stamp is damaged"
         if stamp is None:
             return "never made"
-        for path, size, _ in stamp.body["files"]:
-            try:
-                found = os.stat(f"{folder}/{path}").st_size
-            except OSError:
-                return f"{path} is missing"
-            if found != size:
-                return f"{path} has {found} bytes instead of {size}"
-        return ""
+        return damaged_file(folder, stamp)
 
     def prepare(self) -> None:
         """Create the store's folders.
@@ -220,3 +213,15 @@ class Store:
                 f"cannot write to the store {self.root}: {error.strerror}. "
                 "Make the folder writable, or name another with --store."
             ) from error
+
+
+def damaged_file(folder: str, stamp: Stamp) -> str:
+    """Say what is wrong with the files of a preprocessed store: ``""`` if nothing is."""
+    for path, size, _ in stamp.body["files"]:
+        try:
+            found = os.stat(f"{folder}/{path}").st_size
+        except OSError:
+            return f"{path} is missing"
+        if found != size:
+            return f"{path} has {found} bytes instead of {size}"
+    return ""

@@ -6,7 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import dask
+
 from dasktune.collate import CollateTask
+from dasktune.data import Staging
 from dasktune.errors import PipelineError
 from dasktune.graph import Tasks
 from dasktune.inputs import input_digests
@@ -135,6 +138,9 @@ class Sweep:
         code = {role: made.digest for role, made in self.codes.codes.items()}
         variables = self.pipeline.variables
         force = {target.name for target in plan.targets.values() if target.force}
+        staging = Staging(
+            dask.config.get("dasktune.stage", "auto"), dask.config.get("dasktune.stage-folder", "")
+        )
         train = {
             target.name: TrainTask(
                 root,
@@ -148,6 +154,7 @@ class Sweep:
                 keep_going=keep_going,
                 tee=tee,
                 budget=self.pipeline.budget_of(target.spec.config),
+                staging=staging,
             )
             for target in plan.targets.values()
             if target.spec is not None and target.state is not State.DONE

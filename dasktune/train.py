@@ -85,7 +85,7 @@ def _train(job: Job, folder: str, emit: Emit, alone: str) -> Outcome:
     started = time.perf_counter()
     with capture(f"{folder}/log.txt", tee=task.tee) as log, threads(pipeline.threads):
         try:
-            splits = open_splits(job.store, job.data)
+            splits = open_splits(job.store, job.data, task.staging)
             seed_everything(task.spec.seed)
             model = pipeline.train(trial, splits, **task.variables)
             splits.check_unchanged()

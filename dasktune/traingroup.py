@@ -157,7 +157,7 @@ class _GroupNode:
         first = jobs[0]
         task, store = first.task, first.store
         pipeline = recipe_pipeline(store, task.sources, "train", task.code)
-        splits = open_splits(store, self.data)
+        splits = open_splits(store, self.data, task.staging)
         by_id = {job.task.spec.id: job for job in jobs}
         events = _Events(self.emit, self.worker)
         trials = [job.trial(pipeline, events) for job in jobs]

@@ -54,11 +54,8 @@ def test_one_group_a_split_in_one_store(project):
     assert dataset.x.values.tolist() == [0, 1, 2, 3]
 
 
-def test_data_larger_than_the_limit_is_written_and_read_chunk_by_chunk(
-    tmp_path, run_cli, monkeypatch
-):
+def test_data_chunked_by_dask_is_written_and_read_chunk_by_chunk(tmp_path, run_cli):
     """One gigabyte never is in memory at once."""
-    monkeypatch.setattr("dasktune.data.IN_MEMORY", 64 * 1024**2)
     (tmp_path / "lazy.py").write_text(LAZY)
     import resource
 

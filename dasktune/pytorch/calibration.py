@@ -74,8 +74,8 @@ def obstacle(members: Sequence[Member], problem: Problem) -> str:
     The first step is taken both ways, and the losses and gradients must agree.
     """
     why = fusible(members[0].model)
-    if why:
-        return why
+    if why or not problem.resident:
+        return why or "the data do not fit into the device's memory"
     shape = structure(members[0].model)
     pair = [_copy(members[0]), _copy(members[-1])]
     count = min(len(problem.x), members[0].options.batch_size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -53,12 +53,19 @@ class Problem:
         *,
         amp: bool,
     ) -> Problem:
-        """Bring the splits to the GPU if there is one, and leave them on the CPU otherwise."""
+        """Bring the splits to the GPU if there is one, as far as it has room."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        x, y, val_x, val_y = (
-            data.tensor(split, name, device=device) for split in ("train", "val") for name in names
-        )
+        inputs, targets = names
+        val_y = data.tensor("val", targets, device=device)  # the metrics take it as a whole
+        rest = [("train", inputs), ("train", targets), ("val", inputs)]
+        # What does not fit behaves like a tensor where the loop uses it: see `Streamed`.
+        x, y, val_x = cast(list[torch.Tensor], data.place(rest, device))
         return cls(x, y, val_x, val_y, loss, metrics, amp)
+
+    @property
+    def resident(self) -> bool:
+        """Whether all of it is on the device."""
+        return all(isinstance(part, torch.Tensor) for part in (self.x, self.y, self.val_x))
 
     @property
     def device(self) -> torch.device:
