@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dasktune.config import Config, TrialSpec
     from dasktune.data import Data
     from dasktune.design import Design
-    from dasktune.domain import choice, constant, integers, log_uniform, replicates, uniform
+    from dasktune.domain import choice, constant, folds, integers, log_uniform, replicates, uniform
     from dasktune.errors import DasktuneError
     from dasktune.kept import load_model
     from dasktune.pipeline import Pipeline
@@ -45,6 +45,7 @@ _HOMES = {
     "best": "results",
     "choice": "domain",
     "constant": "domain",
+    "folds": "domain",
     "integers": "domain",
     "leaderboard": "results",
     "load_model": "kept",
@@ -74,6 +75,7 @@ __all__ = [
     "best",
     "choice",
     "constant",
+    "folds",
     "integers",
     "leaderboard",
     "load_model",
