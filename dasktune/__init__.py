@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dasktune.pytorch.recipe import TorchRecipe
     from dasktune.results import best, leaderboard, open_results, to_grid
     from dasktune.run import Options, Summary, make
+    from dasktune.sklearn.recipe import SklearnRecipe
     from dasktune.space import Space
     from dasktune.sweep import Sweep
     from dasktune.trial import Trial
@@ -36,6 +37,7 @@ _HOMES = {
     "Pipeline": "pipeline",
     "Plan": "plan",
     "Request": "plan",
+    "SklearnRecipe": "sklearn.recipe",
     "Space": "space",
     "Summary": "run",
     "Sweep": "sweep",
@@ -66,6 +68,7 @@ __all__ = [
     "Pipeline",
     "Plan",
     "Request",
+    "SklearnRecipe",
     "Space",
     "Summary",
     "Sweep",

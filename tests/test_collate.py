@@ -156,6 +156,11 @@ def test_folds_and_replicates_are_coordinates_that_unstack_and_are_averaged_over
     board = dt.leaderboard(dataset)
     assert board["n"].tolist() == [6, 6]
     assert board["mean"].tolist() == [26.5, 16.5]
+    assert dt.best(dataset).config == {"a": 2, "b": 3, "seed": 1, "fold": 2}
+    luck = dataset.assign_coords(
+        objective=dataset.objective.where(dataset.trial != dataset.trial[0], 30)
+    )
+    assert dt.best(luck).config["a"] == 2
     grid = dt.to_grid(dataset)
     assert dict(grid.sizes) == {"a": 2, "seed": 2, "fold": 3, "epoch": 2}
     assert grid.score.sel(a=1, seed=1, fold=2, epoch=0).item() == 18
