@@ -73,6 +73,8 @@ class SklearnRecipe:
 
     hyperparameters_first = True
     """A variable that is a hyperparameter of the space is taken from the config."""
+    variables_in = "epochs"
+    """The attribute that counts by the variables, and not once more as code."""
 
     def __init__(
         self,
