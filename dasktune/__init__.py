@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dasktune.pytorch.recipe import TorchRecipe
     from dasktune.results import best, leaderboard, open_results, to_grid
     from dasktune.run import Options, Summary, make
+    from dasktune.searchcv import SearchCV
     from dasktune.sklearn.recipe import SklearnRecipe
     from dasktune.space import Space
     from dasktune.sweep import Sweep
@@ -37,6 +38,7 @@ _HOMES = {
     "Pipeline": "pipeline",
     "Plan": "plan",
     "Request": "plan",
+    "SearchCV": "searchcv",
     "SklearnRecipe": "sklearn.recipe",
     "Space": "space",
     "Summary": "run",
@@ -68,6 +70,7 @@ __all__ = [
     "Pipeline",
     "Plan",
     "Request",
+    "SearchCV",
     "SklearnRecipe",
     "Space",
     "Summary",

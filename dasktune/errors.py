@@ -13,6 +13,7 @@
     ├── ClusterError              no cluster, or none that offers what is needed
     ├── MetricError (ValueError)  a reported metric that is not a number
     ├── DataError (ValueError)    preprocess gave back something that is not a mapping of datasets
+    ├── FitFailed (ValueError)        a fit of a SearchCV that may not fail, or all of them
     ├── TrialCrashed              the worker process died, again and again, while it trained
     └── NotRemade                 targets were not remade because of errors
 """
@@ -64,6 +65,10 @@ class MetricError(DasktuneError, ValueError):
 
 class DataError(DasktuneError, ValueError):
     """`preprocess` gave back something that is not a mapping of named datasets."""
+
+
+class FitFailed(DasktuneError, ValueError):
+    """A fit of a `SearchCV` failed with ``error_score="raise"``, or all its fits did."""
 
 
 class TrialCrashed(DasktuneError):
