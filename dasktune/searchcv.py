@@ -267,7 +267,7 @@ class SearchCV(GridSearchCV):
         """Run the sweep: the data are stored from here, the trials run where they are to."""
         make(sweep, Request(goals=("preprocessed",)), Options(cluster="none", debug=True))
         lenient = self.error_score != "raise"
-        if isinstance(self.cluster, str) and self.cluster == "none":
+        if (isinstance(self.cluster, str) and self.cluster == "none") or sweep.plan().up_to_date:
             here = Options(cluster="none", ignore_errors=lenient, debug=not lenient)
             summary = make(sweep, None, here)
         else:

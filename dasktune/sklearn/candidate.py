@@ -75,7 +75,7 @@ class Given:
 
         Raises
         ------
-        DataError
+        NotStorable
             If something can't be stored without pickling it.
         """
         folds: dict[str, Any] = {}

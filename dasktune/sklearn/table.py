@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dasktune.errors import DataError, did_you_mean
+from dasktune.errors import DataError, NotStorable, did_you_mean
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -33,7 +33,7 @@ def to_dataset(**tables: Any) -> xr.Dataset:
 
     Raises
     ------
-    DataError
+    NotStorable
         If something can't be stored without pickling it.
     """
     import xarray as xr
@@ -76,7 +76,7 @@ def _put(name: str, table: Any, variables: dict[str, Any]) -> dict[str, Any]:
         ]
         columns = [column.item() if hasattr(column, "item") else column for column in table]
         if not all(isinstance(column, (str, int, float)) for column in columns):
-            raise DataError(f"the columns of {name} must be named by texts or numbers.")
+            raise NotStorable(f"the columns of {name} must be named by texts or numbers.")
         index = _put_index(name, table.index, variables)
         return {"kind": "frame", "columns": columns, "parts": parts, **index}
     if isinstance(table, pd.Series):
@@ -147,9 +147,9 @@ def _word(name: str, item: Any) -> str:
         item = item.item()
     if item is None or isinstance(item, (bool, int, float, str)):
         return json.dumps(item)
-    raise DataError(
-        f"every element of {name} must be a number, a text or None, but one argument must be a "
-        f"string or a real number, not {type(item).__name__!r}. Turn it into columns first."
+    raise NotStorable(
+        f"an element of {name} as an argument must be a string, a number or None, "
+        f"not {type(item).__name__!r}. Turn it into columns first."
     )
 
 
