@@ -95,7 +95,7 @@ class SearchCV(GridSearchCV):
     >>> from sklearn.svm import SVC
     >>> search = SearchCV(SVC(), {"C": [0.1, 1, 10]}).fit(*load_iris(return_X_y=True))
     >>> search.best_params_
-    {'C': 1}
+    {'C': 10}
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
