@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dasktune.config import Config, TrialSpec
     from dasktune.data import Data
     from dasktune.design import Design
-    from dasktune.domain import choice, constant, integers, log_uniform, replicates, uniform
+    from dasktune.domain import choice, constant, folds, integers, log_uniform, replicates, uniform
     from dasktune.errors import DasktuneError
     from dasktune.kept import load_model
     from dasktune.pipeline import Pipeline
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from dasktune.pytorch.recipe import TorchRecipe
     from dasktune.results import best, leaderboard, open_results, to_grid
     from dasktune.run import Options, Summary, make
+    from dasktune.searchcv import SearchCV
+    from dasktune.sklearn.recipe import SklearnRecipe
     from dasktune.space import Space
     from dasktune.sweep import Sweep
     from dasktune.trial import Trial
@@ -36,6 +38,8 @@ _HOMES = {
     "Pipeline": "pipeline",
     "Plan": "plan",
     "Request": "plan",
+    "SearchCV": "searchcv",
+    "SklearnRecipe": "sklearn.recipe",
     "Space": "space",
     "Summary": "run",
     "Sweep": "sweep",
@@ -45,6 +49,7 @@ _HOMES = {
     "best": "results",
     "choice": "domain",
     "constant": "domain",
+    "folds": "domain",
     "integers": "domain",
     "leaderboard": "results",
     "load_model": "kept",
@@ -65,6 +70,8 @@ __all__ = [
     "Pipeline",
     "Plan",
     "Request",
+    "SearchCV",
+    "SklearnRecipe",
     "Space",
     "Summary",
     "Sweep",
@@ -74,6 +81,7 @@ __all__ = [
     "best",
     "choice",
     "constant",
+    "folds",
     "integers",
     "leaderboard",
     "load_model",

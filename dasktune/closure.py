@@ -15,11 +15,12 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 from dasktune.errors import SourceError
-from dasktune.fingerprint import digest, typed
+from dasktune.fingerprint import digest
+from dasktune.identity import FOLLOWED, described
 from dasktune.source import ModuleTree, Sources, absolute
 from dasktune.syntax import Chain, canonical_tree, free_names, local_imports
 
@@ -90,6 +91,7 @@ class _Closure:
         self._seen: set[tuple[str, str]] = set()
         self._without_defaults: tuple[str, str] | None = None
         self._variables: Any = None
+        self._entered: dict[int, Any] = {}  # code that values consist of, kept so that ids stay
 
     def leave_defaults(self, recipe: Callable[..., Any]) -> None:
         """Leave the defaults of the recipe's own parameters out."""
@@ -257,7 +259,7 @@ class _Closure:
                 continue  # not bound yet, as a function that refers to itself
             if value is function:
                 continue
-            if isinstance(value, _FOLLOWED):
+            if isinstance(value, FOLLOWED):
                 self._put(f"{function.__qualname__} over {name}", _named(value))
                 self.enter(value)
             elif not inspect.ismodule(value):
@@ -274,9 +276,9 @@ class _Closure:
             if name == left_out:
                 continue
             members = value if isinstance(value, dict) else {"": value}
-            if any(isinstance(member, _FOLLOWED) for member in members.values()):
+            if any(isinstance(member, FOLLOWED) for member in members.values()):
                 for key, member in members.items():
-                    if isinstance(member, _FOLLOWED):
+                    if isinstance(member, FOLLOWED):
                         self._put(f"{label}.{name}.{key}".rstrip("."), _named(member))
                         self.enter(member)
                     else:
@@ -287,12 +289,17 @@ class _Closure:
 
     def _value(self, label: str, value: Any) -> None:
         try:
-            self._put(label, typed(value))
-        except TypeError as error:
+            tree, code = described(value)
+        except Exception as error:
             raise SourceError(
                 f"{label}: the identity of {value!r} cannot be told ({error}), so its changes "
                 "could not be seen. Make it a plain value, or define it at the top of the module."
             ) from error
+        self._put(label, tree)
+        for thing in code:
+            if id(thing) not in self._entered:
+                self._entered[id(thing)] = thing
+                self.enter(thing)
 
     def _put(self, label: str, tree: Any) -> None:
         hashed = digest(tree)[:16]
@@ -316,10 +323,6 @@ class _Closure:
                 f"{self.sources.label(tree.name)}.{live.__qualname__} was edited after it was "
                 "imported, so that its text is not what would run. Restart, and run again."
             )
-
-
-_FOLLOWED = (BuiltinFunctionType, FunctionType, MethodType, type, functools.partial)
-"""What has code of its own, and is no plain value."""
 
 
 def _named(thing: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -64,11 +65,9 @@ class Design:
             If there is none, or a domain cannot be listed for a grid.
         """
         repeated = self.space.replicates
-        name = self.space.replicate_name
-        replicates: list[dict[str, int]] = [{}]
-        if repeated is not None and name is not None:
-            replicates = [{name: value} for value in repeated.values]
-        common = repeated is not None and repeated.common
+        numbers = itertools.product(*(domain.values for domain in repeated.values()))
+        replicates = [dict(zip(repeated, chosen, strict=True)) for chosen in numbers]
+        common = any(domain.common for domain in repeated.values())
         found: dict[str, TrialSpec] = {}
         for config in self._configs():
             for replicate in replicates:
@@ -93,7 +92,7 @@ class Design:
             matches = all(
                 config.get(name) in (space.domains[name].points() or ())
                 for name in values
-                if name != space.replicate_name
+                if name not in space.replicates
             )
             if matches:
                 kept.append(config)
@@ -104,14 +103,14 @@ class Design:
 
     def describe(self) -> str:
         """Say in a line what it consists of."""
-        repeated = self.space.replicates
-        copies = len(repeated.values) if repeated else 1
+        repeated = self.space.replicates.items()
+        copies = math.prod(len(domain.values) for _, domain in repeated)
         count = len(self.trials()) // copies
         words = {"grid": "full grid of", "explicit": "list of"}.get(
             self.kind, f"{self.kind} design of"
         )
         text = f"{words} {count} config{'s' if count != 1 else ''}"
-        return f"{text} x {copies} {self.space.replicate_name}" if repeated else text
+        return " x ".join([text, *(f"{len(axis.values)} {name}" for name, axis in repeated)])
 
     def _configs(self) -> Iterator[Config]:
         if self.kind == "grid":
@@ -195,7 +194,7 @@ class Design:
     def _checked(self, index: int, given: Mapping[str, Any]) -> Config:
         """Check one config of an explicit design."""
         where = f"config {index} of explicit()"
-        names = [name for name in self.space.names if name != self.space.replicate_name]
+        names = [name for name in self.space.names if name not in self.space.replicates]
         for name in given:
             if name not in names:
                 raise SpaceError(

@@ -201,6 +201,11 @@ class Replicates(Domain):
         return Integers({}, 0, 0).read(text)
 
 
+@dataclass(frozen=True)
+class Folds(Replicates):
+    """Repetitions of every config on other parts of the data."""
+
+
 def literal(text: str) -> Value:
     """Read a Python literal, or else take the text as a string."""
     try:
@@ -340,14 +345,37 @@ def replicates(count: int | Sequence[int], *, common: bool = False) -> Replicate
     SpaceError
         If there would be none, or one is given twice, or one is not an int.
     """
+    return Replicates({}, _numbered("replicates", count), common)
+
+
+def folds(count: int | Sequence[int]) -> Folds:
+    """Repeat every config on each fold of a cross-validation: an axis of the sweep.
+
+    Each fold is a trial of its own. It has its number in ``trial.replicate``, of which alone
+    the split must be made, so that all configs see the same; `SklearnRecipe` does so.
+
+    Parameters
+    ----------
+    count : int or sequence of int
+        How many folds, numbered from 0; or their numbers.
+
+    Raises
+    ------
+    SpaceError
+        If there would be none, or one is given twice, or one is not an int.
+    """
+    return Folds({}, _numbered("folds", count))
+
+
+def _numbered(name: str, count: int | Sequence[int]) -> tuple[int, ...]:
     values = tuple(range(count)) if isinstance(count, int) else tuple(count)
     if isinstance(count, bool) or not values:
-        raise SpaceError(f"replicates() needs at least one, but got {count!r}.")
+        raise SpaceError(f"{name}() needs at least one, but got {count!r}.")
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise SpaceError(f"replicates() needs whole numbers, but got {value!r}.")
-    distinct(values, "replicates()")
-    return Replicates({}, values, common)
+            raise SpaceError(f"{name}() needs whole numbers, but got {value!r}.")
+    distinct(values, f"{name}()")
+    return values
 
 
 def distinct(values: Sequence[Value], where: str) -> None:

@@ -13,6 +13,8 @@
     ├── ClusterError              no cluster, or none that offers what is needed
     ├── MetricError (ValueError)  a reported metric that is not a number
     ├── DataError (ValueError)    preprocess gave back something that is not a mapping of datasets
+    │   └── NotStorable (TypeError)   a table that could only be stored as a pickle
+    ├── FitFailed (ValueError)        a fit of a SearchCV that may not fail, or all of them
     ├── TrialCrashed              the worker process died, again and again, while it trained
     └── NotRemade                 targets were not remade because of errors
 """
@@ -64,6 +66,14 @@ class MetricError(DasktuneError, ValueError):
 
 class DataError(DasktuneError, ValueError):
     """`preprocess` gave back something that is not a mapping of named datasets."""
+
+
+class NotStorable(DataError, TypeError):
+    """A table that could only be stored as a pickle."""
+
+
+class FitFailed(DasktuneError, ValueError):
+    """A fit of a `SearchCV` failed with ``error_score="raise"``, or all its fits did."""
 
 
 class TrialCrashed(DasktuneError):

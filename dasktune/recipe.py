@@ -13,7 +13,7 @@ from dasktune.commit import write_atomically
 from dasktune.errors import CodeSkewError, StoreError
 from dasktune.load import activate, find_pipeline
 from dasktune.pipeline import Pipeline
-from dasktune.source import Sources
+from dasktune.source import Sources, text_of
 from dasktune.store import Store
 
 ROLES = ("preprocess", "train", "collate")
@@ -61,7 +61,7 @@ def codes_of(pipeline: Pipeline) -> Codes:
     SourceError
         If the identity of some code cannot be told.
     """
-    sources = Sources.snapshot(pipeline.train.__module__)
+    sources = _sources(pipeline)
     codes = {
         role: _fingerprint(pipeline, role, sources)
         for role in ROLES
@@ -69,6 +69,46 @@ def codes_of(pipeline: Pipeline) -> Codes:
     }
     _live[sources.digest] = pipeline
     return Codes(sources, codes)
+
+
+def bring(pipeline: Pipeline, codes: Codes) -> None:
+    """Let this process make a pipeline that is in no file, and came here by itself.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        The pipeline.
+    codes : Codes
+        Its code where it came from.
+
+    Raises
+    ------
+    CodeSkewError
+        If this process has other versions of the user's modules.
+    """
+    for name, module in codes.sources.modules.items():
+        here = text_of(name) if name != "__main__" else None
+        if here is not None and here != module["source"]:
+            raise CodeSkewError(
+                f"this worker holds another version of {name} than the search was planned with. "
+                "Restart the workers, and run again."
+            )
+    with _lock:
+        _live[codes.digest] = pipeline
+        for role, code in codes.codes.items():
+            _checked.add((codes.digest, role, code.digest))
+
+
+def withdraw(codes: Codes) -> None:
+    """Forget a pipeline, and with it the data that it holds."""
+    with _lock:
+        _live.pop(codes.digest, None)
+
+
+def _sources(pipeline: Pipeline) -> Sources:
+    """Take the texts of a pipeline's modules; one that is in no file knows them itself."""
+    known = getattr(pipeline.train, "sources", None)
+    return known() if known is not None else Sources.snapshot(pipeline.train.__module__)
 
 
 def _fingerprint(pipeline: Pipeline, role: str, sources: Sources) -> Code:
@@ -109,6 +149,8 @@ def pipeline_of(store: Store, sources_digest: str) -> Pipeline:
     ------
     StoreError
         If they are gone.
+    CodeSkewError
+        If they are those of a pipeline that is in no file, and was not brought here.
     """
     with _lock:
         if sources_digest not in _live:
@@ -119,6 +161,11 @@ def pipeline_of(store: Store, sources_digest: str) -> Pipeline:
                     "code. All workers must see the folder of the store."
                 )
             sources = Sources.from_json(tree["sources"])
+            if not sources.modules[sources.main]["file"]:
+                raise CodeSkewError(
+                    "this search is in no file, and its parts did not reach this worker. "
+                    "Run it again."
+                )
             _live[sources_digest] = find_pipeline(activate(sources))
         return _live[sources_digest]
 
@@ -145,7 +192,7 @@ def recipe_pipeline(store: Store, sources_digest: str, role: str, code_digest: s
     with _lock:
         pipeline = pipeline_of(store, sources_digest)
         if (sources_digest, role, code_digest) not in _checked:
-            sources = Sources.snapshot(pipeline.train.__module__)
+            sources = _sources(pipeline)
             found = _fingerprint(pipeline, role, sources)
             if found.digest != code_digest:
                 raise CodeSkewError(

@@ -89,7 +89,9 @@ class Best:
 
 
 def best(dataset: xr.Dataset) -> Best | None:
-    """Find the best trial, or None if no trial has a value.
+    """Find the best trial of the best configuration, or None if no trial has a value.
+
+    The best configuration has the best mean over its replicates and folds.
 
     Parameters
     ----------
@@ -102,6 +104,14 @@ def best(dataset: xr.Dataset) -> Best | None:
     if not np.isfinite(values).any():
         return None
     finite = np.where(np.isfinite(values), values, np.nan)
+    names = hyperparameters(dataset)
+    if dataset.attrs.get("replicate") and names:
+        import pandas as pd
+
+        keys = [dataset[name].values for name in names]
+        means = pd.Series(finite).groupby(keys, dropna=False).transform("mean").values
+        top = np.nanmax(means) if objective_of(dataset).direction == "max" else np.nanmin(means)
+        finite = np.where(means == top, finite, np.nan)
     upwards = objective_of(dataset).direction == "max"
     index = int(np.nanargmax(finite) if upwards else np.nanargmin(finite))
     row = dataset.isel(trial=index)

@@ -187,6 +187,12 @@ def _not_own() -> list[str]:
 _folders: list[str] | None = None
 
 
+def text_of(name: str) -> str | None:
+    """Give the text of a module, or None if it is not the user's own."""
+    entry = _entry(name)
+    return None if entry is None else str(entry["source"])
+
+
 def _entry(name: str) -> dict[str, Any] | None:
     """Take the text of a module, if it is the user's own."""
     module = sys.modules.get(name)

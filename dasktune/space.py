@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dasktune.config import Config, Value, plain
 from dasktune.design import Design
-from dasktune.domain import Choice, Constant, Domain, Replicates, distinct
+from dasktune.domain import Choice, Constant, Domain, Folds, Replicates, distinct
 from dasktune.errors import SpaceError, UsageError, did_you_mean
 
 RESERVED = ("trial", "epoch", "objective", "status", "error", "seconds", "worker", "device", "key")
@@ -23,6 +24,11 @@ class Space:
     ----------
     **params : Domain, or None, bool, int, float, str
         The domains by name; a plain value is the same in every config.
+
+    Attributes
+    ----------
+    replicates : dict of str to Replicates
+        Those of the domains that repeat every config: replicates and folds.
 
     Raises
     ------
@@ -44,28 +50,25 @@ class Space:
             )
         self.domains: dict[str, Domain] = {name: _domain(name, p) for name, p in params.items()}
         self.predicates: tuple[Predicate, ...] = ()
-        repeated = [name for name, d in self.domains.items() if isinstance(d, Replicates)]
-        if len(repeated) > 1:
-            raise SpaceError(
-                f"a space has at most one replicates(), but got {' and '.join(repeated)}."
-            )
-        self.replicate_name: str | None = repeated[0] if repeated else None
+        repeated = {name: d for name, d in self.domains.items() if isinstance(d, Replicates)}
+        for kind in (Replicates, Folds):
+            same = [name for name, domain in repeated.items() if type(domain) is kind]
+            if len(same) > 1:
+                raise SpaceError(
+                    f"a space has at most one {kind.__name__.lower()}(), "
+                    f"but got {' and '.join(same)}."
+                )
+        self.replicates: dict[str, Replicates] = repeated
         self._order = self._topological()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """List the hyperparameters, and the replicate's axis, in the order of declaration."""
+        """List the hyperparameters, and the axes of replicates, in the order of declaration."""
         return tuple(self.domains)
 
     @property
-    def replicates(self) -> Replicates | None:
-        """Give the replicates, if there are any."""
-        domain = self.domains.get(self.replicate_name or "")
-        return domain if isinstance(domain, Replicates) else None
-
-    @property
     def order(self) -> tuple[str, ...]:
-        """List the hyperparameters without the replicate, parents before their children."""
+        """List the hyperparameters without the replicates, parents before their children."""
         return self._order
 
     def where(self, predicate: Predicate) -> Space:
@@ -143,7 +146,7 @@ class Space:
                 raise UsageError(f"{name}: {error}") from error
             if isinstance(domain, Replicates):
                 numbers = tuple(value for value in read if isinstance(value, int))
-                domains[name] = Replicates({}, numbers, domain.common)
+                domains[name] = replace(domain, values=numbers)
             elif isinstance(domain, Constant) and len(read) == 1:
                 domains[name] = Constant(domain.conditions, read[0])
             else:
@@ -196,14 +199,14 @@ class Space:
         """Order the names so that parents come first; check the conditions."""
         for name, domain in self.domains.items():
             if domain.conditions and isinstance(domain, Replicates):
-                raise SpaceError(f"replicates() cannot be conditional, but {name!r} is.")
+                raise SpaceError(f"replicates cannot be conditional, but {name!r} is.")
             for parent, allowed in domain.conditions.items():
                 if parent not in self.domains:
                     raise SpaceError(
                         f"{name!r} exists when {parent!r} has some value, but there is no "
                         f"{parent!r}." + did_you_mean(parent, self.names)
                     )
-                if parent == self.replicate_name:
+                if parent in self.replicates:
                     raise SpaceError(f"{name!r} cannot depend on the replicate {parent!r}.")
                 points = self.domains[parent].points()
                 for value in allowed:
@@ -222,7 +225,7 @@ class Space:
             for parent in self.domains[name].conditions:
                 visit(parent, (*path, name))
             state[name] = 2
-            if name != self.replicate_name:
+            if name not in self.replicates:
                 order.append(name)
 
         for name in self.domains:

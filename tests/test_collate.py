@@ -145,6 +145,27 @@ def test_the_leaderboard_ranks_configs_by_their_mean_over_replicates(project):
     assert board["sd"].tolist() == [3, 3]
 
 
+def test_folds_and_replicates_are_coordinates_that_unstack_and_are_averaged_over(project):
+    """A config is ranked by its mean over both."""
+    project.edit("b=dt.choice(3, 4))", "b=dt.choice(3), seed=dt.replicates(2), fold=dt.folds(3))")
+    project.edit("epoch + OFFSET", 'epoch + trial.replicate["seed"] + 2 * trial.replicate["fold"]')
+    assert project.make().code == 0
+    dataset = project.dataset()
+    assert dataset.attrs["replicate"] == ["seed", "fold"]
+    assert dataset.fold.values.tolist() == [0, 1, 2] * 4
+    board = dt.leaderboard(dataset)
+    assert board["n"].tolist() == [6, 6]
+    assert board["mean"].tolist() == [26.5, 16.5]
+    assert dt.best(dataset).config == {"a": 2, "b": 3, "seed": 1, "fold": 2}
+    luck = dataset.assign_coords(
+        objective=dataset.objective.where(dataset.trial != dataset.trial[0], 30)
+    )
+    assert dt.best(luck).config["a"] == 2
+    grid = dt.to_grid(dataset)
+    assert dict(grid.sizes) == {"a": 2, "seed": 2, "fold": 3, "epoch": 2}
+    assert grid.score.sel(a=1, seed=1, fold=2, epoch=0).item() == 18
+
+
 def test_ten_thousand_trials_collate_without_passing_through_the_scheduler(tmp_path):
     """The node reads the stamps itself."""
     store = Store.at(tmp_path, "p")

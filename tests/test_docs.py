@@ -64,6 +64,24 @@ def test_the_readme_can_be_followed_line_by_line(tmp_path, monkeypatch, run_cli)
     assert names["grid"].accuracy.sizes == {"alpha": 3, "seed": 2, "epoch": 5}
 
 
+def test_the_page_on_scikit_learn_can_be_followed(tmp_path, monkeypatch, run_cli):
+    """Its pipeline, its commands, its searches."""
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "scikit-learn.md"
+    pipeline, *searches = blocks(page, "python")
+    (tmp_path / "flowers.py").write_text(pipeline)
+    for block in blocks(page, "console"):
+        for line in block.splitlines():
+            result = run_cli(shlex.split(line.removeprefix("$ dasktune ")))
+            assert result.code == 0, result.err
+    assert dt.open_results("dist/flowers").sizes["trial"] == 4
+    names: dict[str, object] = {}
+    exec(searches[0], names)
+    assert names["search"].best_params_ == {"C": 10}
+    exec(searches[1], names)
+    assert len(os.listdir("dist/search/trained")) == 20
+
+
 def test_links_between_pages_lead_somewhere():
     """No link to a file that is not there."""
     for page in PAGES:

@@ -51,6 +51,15 @@ def test_moons_needs_no_epochs(tmp_path):
     assert dt.to_grid(dataset).accuracy.dims == ("epoch", "C", "gamma")
 
 
+def test_breast_cancer_is_cross_validated_with_a_trial_a_fold(tmp_path):
+    """All configs see the same folds."""
+    dataset = make("breast_cancer", tmp_path, "--cluster", "none", "svc__gamma=0.01")
+    assert dict(dataset.sizes) == {"trial": 20, "epoch": 1}
+    grid = dt.to_grid(dataset)
+    assert grid.val_roc_auc.dims == ("epoch", "svc__C", "fold")
+    assert dt.leaderboard(dataset)["mean"].max() > 0.95
+
+
 @pytest.fixture
 def fashion():
     """Give the folder with the real images; where it is missing the gate fails, a person skips."""

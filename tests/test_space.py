@@ -116,10 +116,14 @@ def test_an_explicit_design_is_checked_and_narrowed():
         (lambda: dt.integers(0, 5, log=True), "low >= 1"),
         (lambda: dt.replicates(0), "at least one, but got 0"),
         (lambda: dt.replicates([1, 1]), "different values"),
+        (lambda: dt.folds(0), r"folds\(\) needs at least one, but got 0"),
+        (lambda: dt.folds([0.5]), r"folds\(\) needs whole numbers, but got 0.5"),
         (lambda: dt.Space(), "at least one hyperparameter"),
         (lambda: dt.Space(a=[1, 2]), r"Write a=choice\(1, 2\)"),
         (lambda: dt.Space(epoch=1), "identifier other than"),
-        (lambda: dt.Space(a=dt.replicates(1), b=dt.replicates(1)), "at most one"),
+        (lambda: dt.Space(a=dt.replicates(1), b=dt.replicates(1)), "at most one replicates"),
+        (lambda: dt.Space(a=dt.folds(2), b=dt.folds(2)), "at most one folds"),
+        (lambda: dt.Space(a=dt.choice(1).when(k=1), k=dt.folds(2)), "depend on the replicate 'k'"),
         (lambda: dt.Space(a=dt.choice(1).when(bb=1), b=1), "Did you mean 'b'"),
         (lambda: dt.Space(a=dt.choice(1).when(b=1), b=dt.choice(1).when(a=1)), "circle: a -> b"),
         (lambda: dt.Space(a=dt.uniform(0, 1)).grid().trials(), "points=…"),
@@ -185,6 +189,27 @@ def test_common_replicates_share_their_random_numbers():
     for common, count in ((True, 2), (False, 4)):
         space = dt.Space(a=dt.choice(1, 2), seed=dt.replicates(2, common=common))
         assert len({trial.seed for trial in space.grid().trials()}) == count
+
+
+def test_folds_are_an_axis_beside_the_replicates():
+    """Each pair of a seed and a fold is a trial; the seed of a trial is its own."""
+    space = dt.Space(seed=dt.replicates(2), a=dt.choice(1, 2), fold=dt.folds(3))
+    design = space.grid()
+    trials = design.trials()
+    assert design.describe() == "full grid of 2 configs x 2 seed x 3 fold"
+    assert [t.replicate for t in trials[:4]] == [
+        {"seed": 0, "fold": 0},
+        {"seed": 0, "fold": 1},
+        {"seed": 0, "fold": 2},
+        {"seed": 1, "fold": 0},
+    ]
+    assert len({t.seed for t in trials}) == len({t.id for t in trials}) == 12
+    narrowed = design.override({"fold": ["2"], "seed": ["1"]})
+    assert [t.axes() for t in narrowed.trials()] == [
+        {"a": 1, "seed": 1, "fold": 2},
+        {"a": 2, "seed": 1, "fold": 2},
+    ]
+    assert {t.id for t in narrowed.trials()} < {t.id for t in trials}
 
 
 def test_numpy_scalars_are_plain_values():
