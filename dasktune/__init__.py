@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dasktune.pipeline import Pipeline
     from dasktune.plan import Plan, Request
     from dasktune.pytorch.recipe import TorchRecipe
+    from dasktune.reading.accessor import Results, open
     from dasktune.results import best, leaderboard, open_results, to_grid
     from dasktune.run import Options, Summary, make
     from dasktune.space import Space
@@ -36,6 +37,7 @@ _HOMES = {
     "Pipeline": "pipeline",
     "Plan": "plan",
     "Request": "plan",
+    "Results": "reading.accessor",
     "Space": "space",
     "Summary": "run",
     "Sweep": "sweep",
@@ -50,6 +52,7 @@ _HOMES = {
     "load_model": "kept",
     "log_uniform": "domain",
     "make": "run",
+    "open": "reading.accessor",
     "open_results": "results",
     "replicates": "domain",
     "to_grid": "results",
@@ -65,6 +68,7 @@ __all__ = [
     "Pipeline",
     "Plan",
     "Request",
+    "Results",
     "Space",
     "Summary",
     "Sweep",
@@ -79,6 +83,7 @@ __all__ = [
     "load_model",
     "log_uniform",
     "make",
+    "open",
     "open_results",
     "replicates",
     "to_grid",

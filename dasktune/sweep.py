@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dasktune.collate import CollateTask
 from dasktune.errors import PipelineError
+from dasktune.facts import facts_of
 from dasktune.graph import Tasks
 from dasktune.inputs import input_digests
 from dasktune.job import TrainTask
@@ -169,6 +170,7 @@ class Sweep:
             code.get("collate", ""),
             self.pipeline.objective,
             plan.specs,
+            facts_of(self.pipeline, self.codes.sources),
             force="collated" in force,
             ignore_errors=ignore_errors,
         )
