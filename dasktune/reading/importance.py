@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dasktune.errors import UsageError
-from dasktune.reading.statistics import varied
+from dasktune.reading.statistics import robust_limits, varied
 from dasktune.reading.study import study_of
 from dasktune.results import config_numbers
 
@@ -22,8 +22,9 @@ LEAST = 4
 def importance(dataset: xr.Dataset) -> pd.Series[float]:
     """Give each hyperparameter's share of the objective's variance over the configurations.
 
-    By fANOVA (Optuna's), of the means over the replicates. Hyperparameters that have one value,
-    or that only some configurations have, get none.
+    By fANOVA (Optuna's), of the means over the replicates; values far worse than most count as
+    the worst of those, so that it is not about the diverged trials alone. Hyperparameters that
+    have one value, or that only some configurations have, get none.
 
     Parameters
     ----------
@@ -51,6 +52,9 @@ def importance(dataset: xr.Dataset) -> pd.Series[float]:
             f"importance needs at least {LEAST} configurations with a value and a hyperparameter "
             f"that varies in all of them, but there are {count} and {len(names)}."
         )
+    limits = robust_limits(values, dataset)
+    if limits:  # a diverged trial must not be all the variance that there is
+        dataset = dataset.assign_coords(objective=dataset["objective"].clip(*limits))
     if np.ptp(values[finite]) == 0:
         raise UsageError("importance needs different values, but all trials have the same.")
     study = study_of(dataset)

@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 FIGURES = (
     ("curves", "Learning curves", "Means over the replicates of the five best configurations, "
      "with bands from the least to the greatest; all other trials in grey."),
-    ("parallel", "Parallel coordinates", "A line a trial, from its hyperparameters to its value; "
-     "the better, the bolder."),
+    ("parallel", "Parallel coordinates", "A line a configuration, from its hyperparameters to its "
+     "mean value; the better, the bolder."),
     ("slices", "Slices", "Each trial's value against each hyperparameter, with the median at each "
      "value. The ring is the best trial."),
-    ("heatmap", "Heat maps", "The mean value over two hyperparameters at a time."),
+    ("heatmap", "Heat maps", "The median value over two hyperparameters at a time; the "
+        "trials themselves where they form no grid."),
     ("importance", "Importance", "Each hyperparameter's share of the objective's variance over "
      "the configurations, with its interactions (fANOVA, by Optuna)."),
     ("progress", "Progress", "When trials ended, and the best so far."),

@@ -246,6 +246,28 @@ def short(value: Any) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
+def robust_limits(values: Any, dataset: xr.Dataset) -> tuple[float, float] | None:
+    """Give limits that the worst values do not dictate, or None where all fit.
+
+    A single diverged trial must not press all others into a line. The best is always inside.
+    """
+    finite = values[np.isfinite(values)]
+    if len(finite) < 4:
+        return None
+    low, middle, high = np.quantile(finite, [0.25, 0.5, 0.75])
+    reach = 4 * max(high - low, 1e-12 * max(abs(middle), 1))
+    upwards = objective_of(dataset).direction == "max"
+    bottom, top = float(finite.min()), float(finite.max())
+    if upwards and bottom < low - reach:
+        bottom = float(low - reach)
+    elif not upwards and top > high + reach:
+        top = float(high + reach)
+    else:
+        return None
+    margin = 0.05 * (top - bottom)
+    return bottom - margin, top + margin
+
+
 def for_people(dataset: xr.Dataset, board: pd.DataFrame) -> pd.DataFrame:
     """Keep the columns of a leaderboard that say something, in a form to be read.
 

@@ -8,9 +8,8 @@ import numpy as np
 
 from dasktune.errors import UsageError
 from dasktune.reading import selection
-from dasktune.reading.plots.scale import robust_limits
 from dasktune.reading.plots.style import BEST, INK, MANY, QUIET, SERIES, canvas
-from dasktune.reading.statistics import replicate_matrix, short, varied
+from dasktune.reading.statistics import replicate_matrix, robust_limits, short, varied
 from dasktune.results import config_of, objective_of
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ def _lines(axes: Any, epochs: Any, rows: Any) -> None:
         if np.isfinite(row).sum() > 1
     ]
     if lines:
-        alpha = float(np.clip(30 / len(lines), 0.12, 0.6))
+        alpha = float(np.clip(30 / len(lines), 0.05, 0.6))
         axes.add_collection(
             LineCollection(lines, colors=QUIET, linewidths=0.7, alpha=alpha, rasterized=many)
         )

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dasktune.results import objective_of
-
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
@@ -35,7 +33,7 @@ class Scale:
     labels : list of str
         The values there.
     categories : bool
-        Whether the values are no numbers.
+        Whether places are an order only: of texts, and of unevenly spaced numbers.
     """
 
     name: str
@@ -59,7 +57,7 @@ class Scale:
             return [float(place) for place in where], self.labels
         ends = [float(np.nanmin(self.places)), float(np.nanmax(self.places))]
         middle = float(np.exp(np.mean(np.log(ends)))) if self.log else sum(ends) / 2
-        return [0.0, 0.5, 1.0], [f"{value:.3g}" for value in (ends[0], middle, ends[1])]
+        return [0.0, 0.5, 1.0], [_number(value) for value in (ends[0], middle, ends[1])]
 
     def apply(self, axes: Axes, which: str = "x") -> None:
         """Set up an axis of a plot."""
@@ -69,6 +67,9 @@ class Scale:
         if self.categories or (self.ticks and len(self.ticks) <= 6):
             axis.set_ticks(self.ticks, self.labels)
             axis.set_minor_locator(_no_ticks())
+        if self.categories:
+            limits = (-0.5, len(self.ticks) - 0.5)
+            (axes.set_xlim if which == "x" else axes.set_ylim)(*limits)
         (axes.set_xlabel if which == "x" else axes.set_ylabel)(self.name)
 
 
@@ -80,39 +81,39 @@ def scale_of(dataset: xr.Dataset, name: str) -> Scale:
         places = values.astype(float)
         found = np.unique(places[np.isfinite(places)])
         positive = bool(len(found)) and found[0] > 0
-        log = bool(domain.get("log", positive and len(found) > 2 and found[-1] >= 10 * found[0]))
+        log = positive and bool(domain.get("log", len(found) > 2 and found[-1] >= 10 * found[0]))
         few = len(found) <= FEW
+        labels = [_number(value) for value in found] if few else []
+        if few and len(found) > 2 and not _even(np.log(found) if log else found):
+            order = np.searchsorted(found, places).astype(float)
+            order[~np.isfinite(places)] = np.nan
+            return Scale(name, order, False, list(map(float, range(len(found)))), labels, True)
         ticks = [float(value) for value in found] if few else []
-        return Scale(name, places, log and positive, ticks, [f"{v:.3g}" for v in ticks], False)
+        return Scale(name, places, log, ticks, labels, False)
     texts = np.array([str(value) for value in values], dtype=object)
     conditional = name in dataset.attrs.get("conditional", ())
-    order = [str(v) for v in domain.get("values", [])]
-    words = sorted(set(texts) - ({""} if conditional else set()), key=lambda w: (_at(order, w), w))
+    declared = [str(v) for v in domain.get("values", [])]
+    found_words = set(texts) - ({""} if conditional else set())
+    words = sorted(found_words, key=lambda word: (_at(declared, word), word))
     index = {word: float(place) for place, word in enumerate(words)}
     places = np.array([index.get(text, np.nan) for text in texts])
     return Scale(name, places, False, list(index.values()), [w[:18] for w in words], True)
 
 
-def robust_limits(values: Any, dataset: xr.Dataset) -> tuple[float, float] | None:
-    """Give limits that the worst values do not dictate, or None where all fit.
+def _even(places: Any) -> bool:
+    """Say whether values are about evenly spaced; else an axis gives each the same room."""
+    gaps = np.diff(places)
+    return bool(gaps.max() < 3 * gaps.min())
 
-    A single diverged trial must not press all others into a line. The best is always inside.
-    """
-    finite = values[np.isfinite(values)]
-    if len(finite) < 4:
-        return None
-    low, middle, high = np.quantile(finite, [0.25, 0.5, 0.75])
-    reach = 4 * max(high - low, 1e-12 * max(abs(middle), 1))
-    upwards = objective_of(dataset).direction == "max"
-    bottom, top = float(finite.min()), float(finite.max())
-    if upwards and bottom < low - reach:
-        bottom = float(low - reach)
-    elif not upwards and top > high + reach:
-        top = float(high + reach)
-    else:
-        return None
-    margin = 0.05 * (top - bottom)
-    return bottom - margin, top + margin
+
+def _number(value: float) -> str:
+    """Write a number as briefly as can be: 0.001, 1e-4, 0.0215."""
+    plain = f"{value:.3g}"
+    mantissa, _, exponent = f"{value:.2g}".partition("e")
+    if not exponent:
+        mantissa, _, exponent = f"{value:.1e}".partition("e")
+    brief = f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+    return brief if len(brief) < len(plain) and float(brief) == float(plain) else plain
 
 
 def _at(order: list[str], word: str) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from dasktune.errors import UsageError, did_you_mean
 from dasktune.reading.importance import importance as importance_of
-from dasktune.reading.plots.scale import FEW, Scale, robust_limits, scale_of
+from dasktune.reading.plots.scale import Scale, scale_of
 from dasktune.reading.plots.style import (
     BEST,
     INK,
@@ -24,7 +24,7 @@ from dasktune.reading.plots.style import (
     colour_bar,
     colour_map,
 )
-from dasktune.reading.statistics import varied
+from dasktune.reading.statistics import replicate_matrix, robust_limits, varied
 from dasktune.results import best, objective_of
 
 if TYPE_CHECKING:
@@ -36,12 +36,13 @@ PAIRS = 6
 
 
 def parallel(dataset: xr.Dataset) -> Figure:
-    """Draw every trial as a line through its hyperparameters to its value, the best on top."""
+    """Draw every configuration as a line through its hyperparameters to its mean value."""
     from matplotlib.collections import LineCollection
 
+    dataset = _means(dataset)
     scales = [scale_of(dataset, name) for name in _names(dataset, None)]
-    values, colours = _values(dataset)
-    figure, (axes,) = canvas(width=max(7.2, 1.15 * len(scales) + 2), height=3.8)
+    values, _ = _values(dataset)
+    figure, (axes,) = canvas(width=max(8.2, 1.15 * len(scales) + 2), height=4)
     axes.grid(False)
     shown = np.isfinite(values)
     height, limits = _heights(values, dataset)
@@ -50,8 +51,9 @@ def parallel(dataset: xr.Dataset) -> Figure:
     lines = np.stack([*spread, height], axis=1)[shown]
     upwards = objective_of(dataset).direction == "max"
     order = np.argsort(height[shown] if upwards else -height[shown])
-    shade = colours(values[shown])[order]
-    shade[:, 3] = np.linspace(0.25, 0.95, len(order)) if len(order) > 12 else 0.9
+    ranks = np.linspace(0, 1, len(order))
+    shade = colour_map()(ranks if len(order) > 1 else np.ones(1))
+    shade[:, 3] = 0.12 + 0.83 * ranks**3 if len(order) > 12 else 0.9
     for at in _segments(lines[order]):
         axes.add_collection(
             LineCollection(
@@ -81,7 +83,8 @@ def slices(dataset: xr.Dataset, of: Sequence[str] | None = None) -> Figure:
     names = _names(dataset, of)
     columns = min(3, len(names))
     rows = math.ceil(len(names) / columns)
-    figure, grid = canvas(rows, columns, height=2.5 * rows + 0.3)
+    width = 8.2 if columns > 1 else 4.6
+    figure, grid = canvas(rows, columns, height=2.6 * rows + 0.3, width=width)
     values, _ = _values(dataset)
     winner = best(dataset)
     limits = robust_limits(values, dataset)
@@ -115,14 +118,14 @@ def slices(dataset: xr.Dataset, of: Sequence[str] | None = None) -> Figure:
 
 
 def heatmap(dataset: xr.Dataset, of: Sequence[str] | None = None) -> Figure:
-    """Draw the mean value over two hyperparameters: as cells on a grid, else as points."""
+    """Draw the median value over two hyperparameters: as cells on a grid, else as points."""
     names = _names(dataset, of)
     if len(names) < 2:
         raise UsageError("a heat map needs two hyperparameters that vary.")
     pairs = list(itertools.combinations(names, 2))[: PAIRS if of is None else None]
     columns = min(3, len(pairs))
     rows = math.ceil(len(pairs) / columns)
-    figure, grid = canvas(rows, columns, height=2.6 * rows + 0.5, width=7.2 if columns > 1 else 4.6)
+    figure, grid = canvas(rows, columns, height=2.7 * rows + 0.5, width=8.2 if columns > 1 else 4.6)
     values, colours = _values(dataset)
     mappable = colours.mappable
     for axes, (first, second) in zip(grid, pairs, strict=False):
@@ -206,12 +209,11 @@ class _Colours:
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import Normalize
 
-        limits = robust_limits(values, dataset)
         finite = values[np.isfinite(values)]
-        low, high = limits or ((finite.min(), finite.max()) if len(finite) else (0.0, 1.0))
-        shades = colour_map()
-        if objective_of(dataset).direction == "min":
-            shades = shades.reversed()
+        upwards = objective_of(dataset).direction == "max"
+        # The worst tenth shares a colour: most of the colours are for what is worth telling apart.
+        low, high = np.quantile(finite, [0.1, 1.0] if upwards else [0.0, 0.9])
+        shades = colour_map() if upwards else colour_map().reversed()
         self.mappable = ScalarMappable(Normalize(low, high, clip=True), shades)
 
     def __call__(self, values: Any) -> Any:
@@ -224,6 +226,17 @@ def _values(dataset: xr.Dataset) -> tuple[Any, _Colours]:
     if not np.isfinite(values).any():
         raise UsageError("no trial has a value, so that there is nothing to draw.")
     return values, _Colours(values, dataset)
+
+
+def _means(dataset: xr.Dataset) -> xr.Dataset:
+    """Give one trial a configuration, with the mean over its replicates as its value."""
+    values, rows = replicate_matrix(dataset)
+    finite = np.isfinite(values)
+    counts = finite.sum(axis=1)
+    means = np.where(finite, values, 0).sum(axis=1) / np.maximum(counts, 1)
+    means[counts == 0] = np.nan
+    one = dataset.isel(trial=rows.max(axis=1))
+    return one.assign_coords(objective=("trial", means))
 
 
 def _heights(values: Any, dataset: xr.Dataset) -> tuple[Any, tuple[float, float]]:
@@ -264,13 +277,11 @@ def _tick(axes: Any, place: float, height: float, label: str) -> None:
 
 
 def _cells(axes: Any, across: Scale, up: Scale, values: Any, mappable: Any) -> None:
-    """Draw the mean of each cell, and write it into cells that have room."""
+    """Draw the median of each cell, and write it into cells that have room."""
     table = np.full((len(up.ticks), len(across.ticks)), np.nan)
     for (i, y), (j, x) in itertools.product(enumerate(up.ticks), enumerate(across.ticks)):
         here = values[(across.places == x) & (up.places == y)]
-        here = here[np.isfinite(here)]
-        if len(here):
-            table[i, j] = here.mean()
+        table[i, j] = _median(here)
     axes.pcolormesh(table, cmap=mappable.cmap, norm=mappable.norm, edgecolors="none")
     axes.set_xticks(np.arange(len(across.ticks)) + 0.5, across.labels)
     axes.set_yticks(np.arange(len(up.ticks)) + 0.5, up.labels)
@@ -278,11 +289,12 @@ def _cells(axes: Any, across: Scale, up: Scale, values: Any, mappable: Any) -> N
     axes.set(xlabel=across.name, ylabel=up.name)
     if max(len(label) for label in across.labels) * len(across.labels) > 26:
         axes.tick_params(axis="x", rotation=45)
-    if table.size <= FEW * 2:
-        for (i, j), value in np.ndenumerate(table):
-            if np.isfinite(value):
-                axes.text(j + 0.5, i + 0.5, f"{value:.3g}", ha="center", va="center",
-                          fontsize=7.5, color="#101418")  # fmt: skip
+    words = {at: f"{value:.3g}" for at, value in np.ndenumerate(table) if np.isfinite(value)}
+    if max(map(len, words.values()), default=0) * table.shape[1] <= 26 and table.shape[0] <= 8:
+        for (i, j), word in words.items():
+            axes.text(
+                j + 0.5, i + 0.5, word, ha="center", va="center", fontsize=7.5, color="#101418"
+            )
 
 
 def _median(values: Any) -> float:

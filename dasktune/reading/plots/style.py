@@ -72,7 +72,7 @@ def styled() -> Iterator[None]:
 
 
 def canvas(
-    rows: int = 1, columns: int = 1, *, width: float = 7.2, height: float = 3.4
+    rows: int = 1, columns: int = 1, *, width: float = 8.2, height: float = 3.6
 ) -> tuple[Figure, list[Axes]]:
     """Give a figure with a grid of axes, in a list by rows."""
     from matplotlib.figure import Figure
@@ -86,7 +86,7 @@ def colour_map() -> Any:
     """Give the colours from worst to best: both ends show on white and on black."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    stops = ["#8f9bb3", "#5b8def", "#00a38d", "#e08a00"]
+    stops = ["#8f9bb3", "#5b8def", "#00a38d", "#84b83a", "#f09a00"]
     return LinearSegmentedColormap.from_list("dasktune", stops)
 
 
