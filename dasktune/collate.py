@@ -113,6 +113,7 @@ def collate(
             files = list_files(folder)
             digest = tree_digest((path, sha) for path, _, sha in files)
             body = {
+                "files": files,
                 "sources": task.sources,
                 "trials": len(outcomes),
                 "parts": {"code": task.code, "objective": str(task.objective)},

@@ -22,6 +22,7 @@ from dasktune.results import (
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
 
     from dasktune.reading.comparison import Comparison
     from dasktune.reading.plots import Plot
@@ -161,6 +162,20 @@ class Results:
             raise UsageError(f"no trial {trial!r} in the results." + did_you_mean(trial, names))
         key = str(self.dataset["key"].values[names.index(trial)])
         return str(required_store(self.dataset.encoding.get("source", "")).trained(trial, key))
+
+    def load_model(self, trial: str | None = None, **options: Any) -> torch.nn.Module:
+        """Give a trial's module with the weights that it kept; see `dasktune.load_model`.
+
+        Parameters
+        ----------
+        trial : str, optional
+            Its id; the best one's if not given.
+        **options
+            ``epoch`` and ``into``.
+        """
+        from dasktune.kept import load_model
+
+        return load_model(self.folder(trial), **options)
 
     def __repr__(self) -> str:
         winner = self.best()

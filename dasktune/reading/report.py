@@ -90,7 +90,8 @@ def report_html(dataset: xr.Dataset) -> str:
 def _facts(dataset: xr.Dataset) -> dict[str, Any]:
     """Collect what the template shows."""
     objective = objective_of(dataset)
-    sweep = json.loads(dataset.attrs.get("sweep", "{}"))
+    sweep: dict[str, Any] = {"about": "", "sources": "", "variables": {}}
+    sweep |= json.loads(dataset.attrs.get("sweep", "{}"))
     store = store_of(dataset.encoding.get("source", "/nowhere"))
     tree = read_codes(store, sweep["sources"]) if store and sweep.get("sources") else None
     winner = best(dataset)

@@ -114,7 +114,7 @@ class Verdict:
     configs : int
         Configurations that have a value.
     runner_up : dict or None
-        The second-best configuration.
+        The second-best configuration, of the hyperparameters that vary.
     difference : Difference or None
         Best minus runner-up, paired over the replicates that both have.
     alike : int
@@ -183,6 +183,7 @@ def verdict(dataset: xr.Dataset) -> Verdict | None:
     missing = int((rows[first] >= 0).sum() - counts[first])
     names = list(dataset.attrs.get("replicate", []))
     second = int(ranked[1]) if len(ranked) > 1 else None
+    several = varied(dataset)
 
     def config_at(config: int) -> dict[str, Any]:
         trials = rows[config][rows[config] >= 0]
@@ -193,7 +194,7 @@ def verdict(dataset: xr.Dataset) -> Verdict | None:
         interval(values[first]),
         missing,
         int(known.sum()),
-        None if second is None else config_at(second),
+        None if second is None else {k: v for k, v in config_at(second).items() if k in several},
         None if second is None else paired(values[first], values[second]),
         _alike(values, ranked),
         names[0] if names else "",

@@ -26,6 +26,8 @@ def curves(dataset: xr.Dataset, metric: str | None = None) -> Figure:
     rows = selection.metric(dataset, name).values
     if rows.shape[1] < 2:
         raise UsageError(f"curves need at least two epochs, but {name!r} has {rows.shape[1]}.")
+    if not np.isfinite(rows).any():
+        raise UsageError("no trial has a value, so that there is nothing to draw.")
     figure, (axes,) = canvas(height=4.2)
     epochs = np.arange(1, rows.shape[1] + 1)
     values, index = replicate_matrix(dataset)
