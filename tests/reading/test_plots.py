@@ -108,14 +108,14 @@ def test_axes_fit_their_values(project):
     """Log by the domain, evenly for uneven choices, by name for texts, absent where absent."""
     project.edit(
         "b=dt.choice(3, 4))",
-        "b=dt.choice(0.0, 0.001, 0.1), c=dt.choice('y', 'x').when(a=2), "
+        "b=dt.choice(0.0, 0.0001, 0.1), c=dt.choice('y', 'x').when(a=2), "
         "d=dt.log_uniform(0.1, 0.4, points=2), e=dt.choice(1, 2, 3))",
     )
     assert project.make().code == 0
     dataset = project.dataset()
     assert scale_of(dataset, "d").log
     assert not scale_of(dataset, "e").log
-    assert scale_of(dataset, "b").labels == ["0", "1e-3", "0.1"]
+    assert scale_of(dataset, "b").labels == ["0", "1e-4", "0.1"]
     assert scale_of(dataset, "b").ticks == [0.0, 1.0, 2.0]
     names = scale_of(dataset, "c")
     assert names.labels == ["y", "x"]

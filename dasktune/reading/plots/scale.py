@@ -113,7 +113,7 @@ def _number(value: float) -> str:
     if not exponent:
         mantissa, _, exponent = f"{value:.1e}".partition("e")
     brief = f"{mantissa.removesuffix('.0')}e{int(exponent)}"
-    return brief if len(brief) < len(plain) and float(brief) == float(plain) else plain
+    return brief if len(brief) < len(plain) > 5 and float(brief) == float(plain) else plain
 
 
 def _at(order: list[str], word: str) -> int:
