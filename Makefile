@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test lint floors bench packages clean
+.PHONY: run test lint floors bench packages screenshots clean
 
 run: $(VENV)/.run
 	$(BIN)/dasktune make -f pipelines/digits.py
@@ -22,6 +22,10 @@ lint: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/bench_noop.py
+
+# The pictures in docs/images, of sweeps that are really made; needs Debian's chromium.
+screenshots: $(VENV)/.test
+	$(BIN)/python scripts/take-report-screenshots
 
 # What tests need of Debian's packages; without them those tests skip, and say so.
 packages:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dasktune.pipeline import Pipeline
     from dasktune.plan import Plan, Request
     from dasktune.pytorch.recipe import TorchRecipe
+    from dasktune.reading.accessor import Results, open
     from dasktune.results import best, leaderboard, open_results, to_grid
     from dasktune.run import Options, Summary, make
     from dasktune.searchcv import SearchCV
@@ -38,6 +39,7 @@ _HOMES = {
     "Pipeline": "pipeline",
     "Plan": "plan",
     "Request": "plan",
+    "Results": "reading.accessor",
     "SearchCV": "searchcv",
     "SklearnRecipe": "sklearn.recipe",
     "Space": "space",
@@ -55,6 +57,7 @@ _HOMES = {
     "load_model": "kept",
     "log_uniform": "domain",
     "make": "run",
+    "open": "reading.accessor",
     "open_results": "results",
     "replicates": "domain",
     "to_grid": "results",
@@ -70,6 +73,7 @@ __all__ = [
     "Pipeline",
     "Plan",
     "Request",
+    "Results",
     "SearchCV",
     "SklearnRecipe",
     "Space",
@@ -87,6 +91,7 @@ __all__ = [
     "load_model",
     "log_uniform",
     "make",
+    "open",
     "open_results",
     "replicates",
     "to_grid",

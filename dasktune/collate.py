@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import numpy as np
 from dasktune.commit import link_atomically, publish, readable_errors, staging
 from dasktune.config import TrialSpec
 from dasktune.curve import numbers_of
-from dasktune.errors import DataError, StampError
+from dasktune.errors import DataError, MetricError, StampError, did_you_mean
 from dasktune.fingerprint import tree_digest
 from dasktune.keys import collate_key
 from dasktune.objective import Objective
@@ -48,6 +49,8 @@ class CollateTask:
         What makes a trial the best.
     specs : tuple of TrialSpec
         The trials, in the order of the design.
+    facts : dict
+        What a reader of the dataset wants to know of the sweep: see `dasktune.facts`.
     force : bool
         Whether to collate even if a result is there (``-B``).
     ignore_errors : bool
@@ -61,6 +64,7 @@ class CollateTask:
     code: str
     objective: Objective
     specs: tuple[TrialSpec, ...] = field(repr=False)
+    facts: dict[str, Any] = field(default_factory=dict)
     force: bool = False
     ignore_errors: bool = False
 
@@ -97,7 +101,8 @@ def collate(
     emit({"event": "started", "target": TARGET, "worker": worker})
     started = time.perf_counter()
     try:
-        dataset = assemble(store, task.specs, outcomes, task.objective, task.pipeline)
+        facts = {**task.facts, "sources": task.sources}
+        dataset = assemble(store, task.specs, outcomes, task.objective, task.pipeline, facts)
         if task.code:
             recipe = recipe_pipeline(store, task.sources, "collate", task.code).collate
             assert recipe is not None
@@ -108,6 +113,7 @@ def collate(
             files = list_files(folder)
             digest = tree_digest((path, sha) for path, _, sha in files)
             body = {
+                "files": files,
                 "sources": task.sources,
                 "trials": len(outcomes),
                 "parts": {"code": task.code, "objective": str(task.objective)},
@@ -134,7 +140,12 @@ def collate(
 def show(store: Store, key: str) -> None:
     """Point ``collated.zarr`` at a collation, for people."""
     with readable_errors(store):
-        link_atomically(store.view, f"collated/{key}/results.zarr")
+        link_atomically(store.view, collation(key))
+
+
+def collation(key: str) -> str:
+    """Name the dataset of a collation, seen from the store's folder."""
+    return f"collated/{key}/results.zarr"
 
 
 def assemble(
@@ -143,6 +154,7 @@ def assemble(
     outcomes: Sequence[Outcome],
     objective: Objective,
     pipeline: str,
+    facts: dict[str, Any] | None = None,
 ) -> xr.Dataset:
     """Read the trials' stamps into one dataset.
 
@@ -156,17 +168,14 @@ def assemble(
         Kept in the dataset's attributes.
     pipeline : str
         The pipeline's name, likewise.
+    facts : dict, optional
+        What else is known of the sweep, likewise.
 
     Returns
     -------
     xarray.Dataset
-        Dimensions ``trial`` and ``epoch`` (and those that a metric brings). Metrics are
-        variables of float64, NaN where a trial has no such epoch or failed. Hyperparameters,
-        the replicate, ``status``, ``error``, ``seconds``, ``worker``, ``device``, ``key`` and
-        ``objective`` (the value) are coordinates on ``trial``.
+        See `dataset_of`.
     """
-    import xarray as xr
-
     stamps: list[Stamp | None] = []
     for spec, outcome in zip(specs, outcomes, strict=True):
         stamp = None
@@ -175,6 +184,36 @@ def assemble(
             if stamp is None:
                 raise StampError(f"the result of {outcome.target} is gone; run again.")
         stamps.append(stamp)
+    return dataset_of(specs, outcomes, stamps, objective, pipeline, facts)
+
+
+def dataset_of(
+    specs: Sequence[TrialSpec],
+    outcomes: Sequence[Outcome],
+    stamps: Sequence[Stamp | None],
+    objective: Objective,
+    pipeline: str,
+    facts: dict[str, Any] | None = None,
+) -> xr.Dataset:
+    """Lay what the stamps of trials hold out as one dataset.
+
+    Parameters
+    ----------
+    specs, outcomes, stamps : sequence
+        The trials, what became of them, and their stamps (None without one), in one order.
+    objective, pipeline, facts
+        Kept in the dataset's attributes.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimensions ``trial`` and ``epoch`` (and those that a metric brings). Metrics are
+        variables of float64, NaN where a trial has no such epoch or failed. Hyperparameters,
+        the replicate, ``status``, ``error``, ``seconds``, ``finished``, ``worker``, ``device``,
+        ``key`` and ``objective`` (the value) are coordinates on ``trial``.
+    """
+    import xarray as xr
+
     bodies: list[dict[str, Any] | None] = [s.body if s is not None else None for s in stamps]
     curves = [body["result"]["curve"] if body else None for body in bodies]
     epochs = max((curve["epochs"] for curve in curves if curve), default=0)
@@ -188,7 +227,7 @@ def assemble(
         coords[name] = ("trial", _column([spec.axes().get(name, _ABSENT) for spec in specs]))
     places = [body["place"] if body else {} for body in bodies]
     coords |= {
-        "objective": ("trial", np.array([_value(body) for body in bodies])),
+        "objective": ("trial", _values(curves, objective)),
         "status": ("trial", _text([o.status for o in outcomes])),
         "error": ("trial", _text([o.error for o in outcomes])),
         "seconds": (
@@ -200,6 +239,7 @@ def assemble(
                 ]
             ),
         ),
+        "finished": ("trial", _times([body.get("finished") if body else None for body in bodies])),
         "worker": ("trial", _text([str(p.get("worker", "")) for p in places])),
         "device": ("trial", _text([str(p.get("device", "")) for p in places])),
         "key": ("trial", _text([o.key for o in outcomes])),
@@ -212,12 +252,43 @@ def assemble(
         "conditional": [name for name in names if any(name not in s.axes() for s in specs)],
         "replicate": replicate,
         "versions": json.dumps(versions()),
+        "trained_with": json.dumps(_distinct([b.get("versions", {}) for b in bodies if b])),
+        "sweep": json.dumps(facts or {}),
     }
     return xr.Dataset(variables, coords, attrs)
 
 
-def _value(body: dict[str, Any] | None) -> float:
-    return float(body["result"]["value"]) if body else float("nan")
+def _distinct(found: Sequence[dict[str, str]]) -> list[dict[str, Any]]:
+    """Count the trials that each set of versions trained, the most used first."""
+    counts = Counter(json.dumps(versions, sort_keys=True) for versions in found)
+    return [{"versions": json.loads(text), "trials": n} for text, n in counts.most_common()]
+
+
+def _times(seconds: Sequence[float | None]) -> np.ndarray[Any, Any]:
+    milliseconds = [np.datetime64("NaT") if s is None else round(s * 1000) for s in seconds]
+    return np.array(milliseconds, dtype="datetime64[ms]").astype("datetime64[ns]")
+
+
+def _values(curves: Sequence[dict[str, Any] | None], objective: Objective) -> np.ndarray[Any, Any]:
+    """Give each trial's last value of the objective's metric.
+
+    It is looked up in the curve: the objective is no part of a trial's key, so that a stamp may
+    have been written when another metric was the objective.
+    """
+    known = {name for curve in curves if curve for name in curve["columns"]}
+    if known and objective.metric not in known:
+        names = sorted(known)
+        raise MetricError(
+            f"no trial reported the objective's metric {objective.metric!r}."
+            + did_you_mean(objective.metric, names)
+        )
+    values = np.full(len(curves), np.nan)
+    for index, curve in enumerate(curves):
+        column = curve["columns"].get(objective.metric, []) if curve else []
+        reported = [v for v in column if v is not None and not isinstance(v, list)]
+        if reported:
+            values[index] = numbers_of(reported[-1])
+    return values
 
 
 def _metrics(curves: Sequence[dict[str, Any] | None], epochs: int) -> dict[str, Any]:

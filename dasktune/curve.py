@@ -11,7 +11,10 @@ import xarray as xr
 
 from dasktune.errors import MetricError
 
-RESERVED = ("trial", "epoch", "status", "error", "seconds", "worker", "device", "key")
+RESERVED = (
+    *("trial", "epoch", "objective", "status", "error", "seconds", "finished"),
+    *("worker", "device", "key"),
+)
 """Names that the dataset uses itself."""
 
 

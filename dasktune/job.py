@@ -211,6 +211,7 @@ class Job:
             "sources": self.task.sources,
             "axes": dict(self.task.spec.axes()),
             "variables": dict(self.task.variables),
+            "objective": str(pipeline.objective),
             "result": result,
             "resumed_at": trial.resumed_at,
             "place": place(self.worker),
@@ -254,7 +255,8 @@ class Job:
         outcome = Outcome(
             self.task.target, self.key, status="failed", seconds=seconds, error=_one_line(error)
         )
-        _record_failure(self.store, self.task.spec.id, self.key, outcome, error)
+        about = {"axes": dict(self.task.spec.axes()), "parts": self.parts}
+        _record_failure(self.store, self.task.spec.id, self.key, outcome, error, about)
         if not self.task.ignore_errors and not self.task.keep_going:
             self.run.stop(outcome.target)
         return outcome
@@ -343,10 +345,16 @@ def _keep_log(store: Store, trial: str, key: str, log: str) -> None:
 
 
 def _record_failure(
-    store: Store, trial: str, key: str, outcome: Outcome, error: BaseException
+    store: Store,
+    trial: str,
+    key: str,
+    outcome: Outcome,
+    error: BaseException,
+    about: dict[str, Any],
 ) -> None:
     failed = store.failed(trial, key)
     tree = {
+        **about,
         "target": outcome.target,
         "error": outcome.error,
         "type": type(error).__name__,

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dasktune.errors import StoreError, UsageError, did_you_mean
+from dasktune.errors import StampError, StoreError, UsageError
 from dasktune.objective import Objective
+from dasktune.stamp import read_stamp
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-ON_TRIAL = ("objective", "status", "error", "seconds", "worker", "device", "key")
+ON_TRIAL = ("objective", "status", "error", "seconds", "finished", "worker", "device", "key")
 """Coordinates on ``trial`` that are no hyperparameters."""
 
 
@@ -42,17 +42,66 @@ def open_results(path: str | os.PathLike[str]) -> xr.Dataset:
     if os.path.isdir(f"{folder}/collated.zarr"):
         folder = f"{folder}/collated.zarr"
     if not os.path.exists(f"{folder}/zarr.json"):
-        raise StoreError(
-            f"no collated dataset at {folder}. Make one with 'dasktune make', or name the "
-            "folder dist/<pipeline> or a collated.zarr."
-        )
+        raise StoreError(f"no collated dataset at {folder}.{_advice(folder)}")
+    _check_files(folder)
     try:
         dataset: xr.Dataset = xr.open_zarr(folder, chunks=None, consolidated=False).load()
     except Exception as error:
-        raise StoreError(f"the dataset {folder} cannot be read: {error}") from error
+        text = " ".join(str(error).split())
+        raise StoreError(f"the dataset {folder} cannot be read: {text}") from error
     if "trial" not in dataset.dims or "objective" not in dataset.attrs:
         raise StoreError(f"{folder} is a Zarr store, but not one that dasktune collated.")
+    needed = [*_NEEDED, *dataset.attrs.get("hyperparameters", [""])]
+    missing = [name for name in needed if name not in dataset.coords]
+    if missing:
+        raise StoreError(
+            f"{folder} is by another version of dasktune: it has no {missing[0]!r}. "
+            "Collate again with 'dasktune make collated'."
+        )
     return dataset
+
+
+_NEEDED = ("objective", "status", "error", "seconds", "worker", "device", "key")
+
+
+def _advice(folder: str) -> str:
+    """Tell what to do about a folder that holds no dataset."""
+    general = (
+        " Make one with 'dasktune make', or name the folder dist/<pipeline> or a collated.zarr."
+    )
+    if not os.path.isdir(folder):
+        return general
+    inside = sorted(
+        name for name in os.listdir(folder) if os.path.isdir(f"{folder}/{name}/trained")
+    )
+    if inside:
+        return " It holds those of pipelines; name one: " + ", ".join(
+            os.path.join(folder, name) for name in inside[:5]
+        )
+    return general
+
+
+def _check_files(folder: str) -> None:
+    """Make sure that no file of a collation is missing or cut off: Zarr would read fill values.
+
+    Only a collation in its store has a stamp that lists its files; a copy of it has not.
+    """
+    home = os.path.dirname(os.path.realpath(folder))
+    try:
+        stamp = read_stamp(f"{home}/.stamp")
+    except StampError as error:
+        raise StoreError(f"{error} Run 'dasktune make collated'.") from None
+    for path, size, _ in stamp.body.get("files", []) if stamp is not None else []:
+        try:
+            found = os.stat(f"{home}/{path}").st_size
+        except OSError:
+            found = -1
+        if found != size:
+            what = "is missing" if found < 0 else f"has {found} bytes instead of {size}"
+            raise StoreError(
+                f"the dataset {folder} is damaged: {path} {what}. "
+                "Collate again with 'dasktune make -B -o trained collated'."
+            )
 
 
 def objective_of(dataset: xr.Dataset) -> Objective:
@@ -68,58 +117,87 @@ def hyperparameters(dataset: xr.Dataset) -> list[str]:
 
 @dataclass(frozen=True)
 class Best:
-    """The best trial.
+    """The best configuration, and its best trial.
 
     Attributes
     ----------
     trial : str
-        Its id.
+        The id of the best replicate of the configuration with the best mean.
     config : dict
         Its hyperparameters and replicate; without those that do not exist at its point.
     value : float
         Its objective.
     key : str
         Its key; its folder is ``trained/<trial>-<key>``.
+    mean : float
+        The mean over the configuration's replicates.
     """
 
     trial: str
     config: dict[str, Any]
     value: float
     key: str
+    mean: float
 
 
 def best(dataset: xr.Dataset) -> Best | None:
-    """Find the best trial of the best configuration, or None if no trial has a value.
-
-    The best configuration has the best mean over its replicates and folds.
+    """Find the best configuration by its mean over the replicates, and the best trial of it.
 
     Parameters
     ----------
     dataset : xarray.Dataset
         A collated dataset.
+
+    Returns
+    -------
+    Best or None
+        None if no trial has a value.
     """
     import numpy as np
 
     values = dataset["objective"].values
-    if not np.isfinite(values).any():
+    finite = np.isfinite(values)
+    if not finite.any():
         return None
-    finite = np.where(np.isfinite(values), values, np.nan)
-    names = hyperparameters(dataset)
-    if dataset.attrs.get("replicate") and names:
-        import pandas as pd
-
-        keys = [dataset[name].values for name in names]
-        means = pd.Series(finite).groupby(keys, dropna=False).transform("mean").values
-        top = np.nanmax(means) if objective_of(dataset).direction == "max" else np.nanmin(means)
-        finite = np.where(means == top, finite, np.nan)
-    upwards = objective_of(dataset).direction == "max"
-    index = int(np.nanargmax(finite) if upwards else np.nanargmin(finite))
+    sign = 1 if objective_of(dataset).direction == "max" else -1
+    configs = config_numbers(dataset)
+    counts = np.bincount(configs[finite], minlength=configs.max() + 1)
+    sums = np.bincount(configs[finite], values[finite], minlength=configs.max() + 1)
+    means = np.where(counts, sign * sums / np.maximum(counts, 1), -np.inf)
+    chosen = int(np.argmax(means))
+    score = np.where(finite & (configs == chosen), sign * np.where(finite, values, 0), -np.inf)
+    index = int(np.argmax(score))
     row = dataset.isel(trial=index)
-    config = {name: row[name].item() for name in dataset.attrs["hyperparameters"]}
+    return Best(
+        str(row["trial"].item()),
+        config_of(dataset, index),
+        float(values[index]),
+        str(row["key"].item()),
+        float(sign * means[chosen]),
+    )
+
+
+def config_numbers(dataset: xr.Dataset) -> Any:
+    """Number the configurations: an int a trial, the same for all replicates of one."""
+    import numpy as np
+    import pandas as pd
+
+    names = hyperparameters(dataset)
+    if not names:
+        return np.zeros(dataset.sizes["trial"], dtype=int)
+    table = pd.DataFrame({name: dataset[name].values for name in names})
+    return table.groupby(names, dropna=False, sort=False).ngroup().to_numpy()
+
+
+def config_of(dataset: xr.Dataset, index: int, *, replicate: bool = True) -> dict[str, Any]:
+    """Give the hyperparameters of a trial by its position, without those that do not exist."""
+    names = dataset.attrs["hyperparameters"] if replicate else hyperparameters(dataset)
+    config = {name: dataset[name].values[index] for name in names}
+    config = {k: v.item() if hasattr(v, "item") else v for k, v in config.items()}
     for name in dataset.attrs.get("conditional", ()):
-        if config[name] == "" or config[name] != config[name]:
+        if name in config and (config[name] == "" or config[name] != config[name]):
             del config[name]
-    return Best(str(row["trial"].item()), config, float(values[index]), str(row["key"].item()))
+    return config
 
 
 def leaderboard(dataset: xr.Dataset, count: int | None = None) -> pd.DataFrame:
@@ -135,28 +213,62 @@ def leaderboard(dataset: xr.Dataset, count: int | None = None) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row a configuration, best first: the hyperparameters, ``mean``, ``sd`` (over
-        replicates, NaN for one), ``n`` (replicates with a value) and ``seconds`` (sum).
+        A row a configuration, best first: the hyperparameters, and the columns of `summarise`.
     """
     import pandas as pd
 
     names = hyperparameters(dataset)
     table = pd.DataFrame({name: dataset[name].values for name in names})
-    table["_value"] = dataset["objective"].values
-    table["seconds"] = dataset["seconds"].values
+    board = summarise(table, dataset)
+    return board if count is None else board.head(count)
+
+
+def summarise(table: pd.DataFrame, dataset: xr.Dataset) -> pd.DataFrame:
+    """Summarise the objective over the trials that have the same values in a table's columns.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        A row a trial, of what to group by; all trials are one group without any column.
+    dataset : xarray.Dataset
+        The trials.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a group, best first: the table's columns, ``mean``, ``sd`` (NaN for one value),
+        ``low`` and ``high`` (the 95 % interval of the mean, by Student's t), ``min``, ``max``,
+        ``n`` (trials with a value), ``failed`` (those without) and ``seconds`` (sum).
+    """
+    import numpy as np
+    from scipy import stats
+
+    names = list(table.columns)
+    values = dataset["objective"].values
+    table = table.assign(
+        _value=np.where(np.isfinite(values), values, np.nan),
+        _seconds=dataset["seconds"].values,
+        _one=1,
+    )
     grouped = (
         table.groupby(names, dropna=False, sort=False) if names else table.groupby(lambda _: 0)
     )
     board = grouped.agg(
         mean=("_value", "mean"),
         sd=("_value", "std"),
+        min=("_value", "min"),
+        max=("_value", "max"),
         n=("_value", "count"),
-        seconds=("seconds", "sum"),
+        failed=("_one", "sum"),
+        seconds=("_seconds", "sum"),
     ).reset_index(drop=not names)
+    board["failed"] -= board["n"]
+    half = stats.t.ppf(0.975, np.maximum(board["n"] - 1, 1)) * board["sd"] / np.sqrt(board["n"])
+    board.insert(len(names) + 2, "low", board["mean"] - half)
+    board.insert(len(names) + 3, "high", board["mean"] + half)
     ascending = objective_of(dataset).direction == "min"
     board = board.sort_values("mean", ascending=ascending, na_position="last", kind="stable")
-    board = board.reset_index(drop=True)
-    return board if count is None else board.head(count)
+    return board.reset_index(drop=True)
 
 
 def trials_table(dataset: xr.Dataset) -> pd.DataFrame:
@@ -165,9 +277,8 @@ def trials_table(dataset: xr.Dataset) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        In the order of the design.
+        In the order of the dataset.
     """
-    import numpy as np
     import pandas as pd
 
     columns: dict[str, Any] = {"trial": dataset["trial"].values}
@@ -175,31 +286,29 @@ def trials_table(dataset: xr.Dataset) -> pd.DataFrame:
         columns[name] = dataset[name].values
     for name, variable in dataset.data_vars.items():
         if variable.dims == ("trial", "epoch"):
-            values = variable.values
-            reported = np.isfinite(values)
-            last = values.shape[1] - 1 - np.argmax(reported[:, ::-1], axis=1) if values.size else 0
-            final = values[np.arange(len(values)), last] if values.size else np.nan
-            columns[str(name)] = final
+            columns[str(name)] = last_values(variable)
         elif variable.dims == ("trial",):
             columns[str(name)] = variable.values
-    for name in ("status", "error", "seconds", "worker", "device", "key"):
-        columns[name] = dataset[name].values
+    for name in ("objective", *ON_TRIAL[1:]):
+        if name in dataset.coords:
+            columns[name] = dataset[name].values
     return pd.DataFrame(columns)
 
 
-def sort_table(table: pd.DataFrame, column: str, *, descending: bool) -> pd.DataFrame:
-    """Sort a table by one of its columns.
+def last_values(curves: xr.DataArray) -> Any:
+    """Give the last value of each trial's curve: that of the row it reported last.
 
-    Raises
-    ------
-    UsageError
-        If there is no such column.
+    A curve that ends in NaN has diverged; but an epoch that was not reported is NaN as well,
+    so that the last finite value is taken, and NaN where there is none.
     """
-    if column not in table.columns:
-        raise UsageError(
-            f"no column {column!r} in the results." + did_you_mean(column, list(table.columns))
-        )
-    return table.sort_values(column, ascending=not descending, na_position="last", kind="stable")
+    import numpy as np
+
+    values = curves.values
+    if not values.size:
+        return np.full(len(values), np.nan)
+    reported = np.isfinite(values)
+    last = values.shape[1] - 1 - np.argmax(reported[:, ::-1], axis=1)
+    return values[np.arange(len(values)), last]
 
 
 def to_grid(dataset: xr.Dataset) -> xr.Dataset:
@@ -231,53 +340,3 @@ def to_grid(dataset: xr.Dataset) -> xr.Dataset:
     if not indexed.indexes["trial"].is_unique:
         raise UsageError(f"two trials have the same {', '.join(axes)}; this is no grid.")
     return indexed.unstack("trial")
-
-
-def export(dataset: xr.Dataset, path: str, kind: str) -> None:
-    """Write a dataset for other programs.
-
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        A collated dataset.
-    path : str
-        The file to write.
-    kind : {"csv", "netcdf", "parquet", "json"}
-        CSV, Parquet and JSON get the table of trials, NetCDF the whole dataset with curves.
-
-    Raises
-    ------
-    UsageError
-        If the library that writes this kind is not installed.
-    """
-    try:
-        if kind == "csv":
-            trials_table(dataset).to_csv(path, index=False)
-        elif kind == "parquet":
-            trials_table(dataset).to_parquet(path, index=False)
-        elif kind == "json":
-            with open(path, "w") as file:
-                json.dump(json.loads(trials_table(dataset).to_json(orient="records")), file)
-        else:
-            _for_netcdf(dataset).to_netcdf(path)
-    except ImportError as error:
-        raise UsageError(
-            f"--to {kind} needs a library that is not installed ({error.name}). "
-            "Install it with: pip install 'dasktune[export]'."
-        ) from error
-
-
-def _for_netcdf(dataset: xr.Dataset) -> xr.Dataset:
-    fixed = dataset.copy()
-    for name, variable in dataset.variables.items():
-        if variable.dtype.kind == "U":
-            fixed[name] = variable.astype("S")
-        elif variable.dtype.kind == "b":
-            fixed[name] = variable.astype("int8")
-        elif variable.dtype == "int64":
-            fixed[name] = variable.astype("float64" if abs(variable).max() >= 2**31 else "int32")
-    fixed.attrs = {
-        key: value if isinstance(value, str) else ",".join(value)
-        for key, value in dataset.attrs.items()
-    }
-    return fixed

@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from dasktune.collate import collation, show
 from dasktune.commit import sweep as sweep_tmp
 from dasktune.grouping import Candidate, partition
 from dasktune.outcome import Alone, Outcome, TargetFailed
 from dasktune.plan import Plan, Request, State
 from dasktune.runfolder import RunFolder
+from dasktune.store import Store
 from dasktune.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -170,6 +172,7 @@ def make(
     summary = Summary(plan, ignore_errors=options.ignore_errors)
     observe({"event": "plan", "plan": plan})
     if plan.up_to_date:
+        _show_again(sweep.store, summary.collated_key())
         return summary
     sweep.store.prepare()
     sweep_tmp(sweep.store)
@@ -200,6 +203,15 @@ def make(
     finally:
         shutil.rmtree(run.path, ignore_errors=True)
     return summary
+
+
+def _show_again(store: Store, key: str | None) -> None:
+    """Let the view show the collation that is up to date: after an edit was taken back."""
+    if key is None:
+        return
+    with contextlib.suppress(OSError):
+        if os.readlink(store.view) != collation(key):
+            show(store, key)
 
 
 def _groups(

@@ -11,7 +11,10 @@ from dasktune.design import Design
 from dasktune.domain import Choice, Constant, Domain, Folds, Replicates, distinct
 from dasktune.errors import SpaceError, UsageError, did_you_mean
 
-RESERVED = ("trial", "epoch", "objective", "status", "error", "seconds", "worker", "device", "key")
+RESERVED = (
+    *("trial", "epoch", "objective", "status", "error", "seconds", "finished"),
+    *("worker", "device", "key"),
+)
 """Names that the dataset uses itself."""
 
 Predicate = Callable[[Config], bool]

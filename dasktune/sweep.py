@@ -11,6 +11,7 @@ import dask
 from dasktune.collate import CollateTask
 from dasktune.data import Staging
 from dasktune.errors import PipelineError
+from dasktune.facts import facts_of
 from dasktune.graph import Tasks
 from dasktune.inputs import input_digests
 from dasktune.job import TrainTask
@@ -176,6 +177,7 @@ class Sweep:
             code.get("collate", ""),
             self.pipeline.objective,
             plan.specs,
+            facts_of(self.pipeline, self.codes.sources),
             force="collated" in force,
             ignore_errors=ignore_errors,
         )

@@ -14,6 +14,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from dasktune.plan import Plan, State
+from dasktune.reading.statistics import for_people, varied, verdict
 from dasktune.results import best, hyperparameters, leaderboard, objective_of
 from dasktune.store import Store
 from dasktune.why import Why
@@ -51,27 +52,72 @@ def data_table(frame: pd.DataFrame) -> Table:
 
 def leaderboard_table(dataset: xr.Dataset, count: int) -> Table:
     """Draw the best configurations, by their mean over the replicates."""
-    objective = objective_of(dataset)
     board = leaderboard(dataset, count)
-    names = hyperparameters(dataset)
-    varied = [name for name in names if dataset[name].to_series().nunique(dropna=False) > 1]
-    frame = board[[*varied, "mean", "sd", "n", "seconds"]]
-    frame = frame.rename(columns={"mean": objective.metric})
-    if board["n"].max() <= 1:
-        frame = frame.drop(columns=["sd", "n"])
-    return data_table(frame)
+    return data_table(for_people(dataset, board))
+
+
+def results_table(console: Console, dataset: xr.Dataset, frame: pd.DataFrame) -> list[Table | Text]:
+    """Draw results as wide as the terminal is, and say what is left out."""
+    lines: list[Table | Text] = []
+    if "partial" in dataset.attrs:
+        words = f"partial: {dataset.sizes['trial']} trials that have ended; not collated"
+        damaged = dataset.attrs["partial"]
+        words += f"; {damaged} damaged stamps left out" if damaged else ""
+        lines.append(Text(words, "yellow"))
+    constant = [n for n in hyperparameters(dataset) if n not in varied(dataset)]
+    constant = [n for n in constant if n in frame.columns]
+    if constant:
+        words = ", ".join(f"{name}={number(dataset[name].values[0])}" for name in constant)
+        lines.append(Text(f"everywhere {words}", "dim"))
+    if "mean" in frame.columns:
+        frame = for_people(dataset, frame)
+    else:
+        same = [n for n in ("objective", "key", "trial", *constant) if n in frame.columns]
+        frame = frame.drop(columns=same)
+    if "finished" in frame.columns:
+        frame = frame.assign(finished=frame["finished"].dt.strftime("%Y-%m-%d %H:%M:%S").fillna(""))
+    frame = frame[[name for name in frame.columns if not (frame[name].astype(str) == "").all()]]
+    kept = _fitting(frame, console.width)
+    lines.append(data_table(frame[kept]))
+    left = [str(name) for name in frame.columns if name not in kept]
+    if left:
+        lines.append(Text(f"too wide for this terminal: {', '.join(left)}", "dim"))
+    return lines
+
+
+def _fitting(frame: pd.DataFrame, width: int) -> list[str]:
+    """Choose the columns, from the left, that a terminal has room for."""
+    kept: list[str] = []
+    used = 0
+    for column in frame.columns:
+        cells = [str(column), *(number(value) for value in frame[column].head(1000))]
+        used += max(len(cell) for cell in cells) + 2
+        if used > width and kept:
+            break
+        kept.append(str(column))
+    return kept
+
+
+def verdict_lines(dataset: xr.Dataset) -> list[str]:
+    """Name the best configuration, with its interval and what speaks against it."""
+    objective = objective_of(dataset)
+    found = verdict(dataset)
+    if found is None:
+        return [f"no trial has a value of {objective.metric}"]
+    config = ", ".join(f"{name}={number(value)}" for name, value in found.config.items())
+    value = f"{objective.metric} {found.interval}"
+    if found.replicate and found.interval.n > 1:
+        value += f", mean of {found.interval.n} replicates"
+    return [f"best     {value}  {config}", *(f"note     {note}" for note in found.notes)]
 
 
 def best_lines(dataset: xr.Dataset, store: Store) -> list[str]:
-    """Name the best trial, its config, and where its model and the dataset are."""
+    """Name the best configuration, and where its model and the dataset are."""
     winner = best(dataset)
-    objective = objective_of(dataset)
+    lines = verdict_lines(dataset)
     if winner is None:
-        return [f"no trial has a value of {objective.metric}"]
-    folder = os.path.relpath(store.trained(winner.trial, winner.key))
-    config = ", ".join(f"{name}={number(value)}" for name, value in winner.config.items())
-    lines = [f"best     {objective.metric} {winner.value:.5g}  {config}"]
-    model = f"{folder}/model.safetensors"
+        return lines
+    model = f"{os.path.relpath(store.trained(winner.trial, winner.key))}/model.safetensors"
     if os.path.exists(model):
         lines.append(f"model    {model}")
     lines.append(f"results  {os.path.relpath(store.view)}")

@@ -217,7 +217,7 @@ def test_results_are_sorted_cut_and_given_as_json(project):
     rows = json.loads(project.cli("results", "--json", "--sort", "a", "--trials").out)
     assert [row["a"] for row in rows] == [1, 1, 2, 2]
     shown = project.cli("results")
-    assert "best  score 25  a=2,b=4-" in shown.out
+    assert "best     score 25  a=2, b=4" in shown.out
     wrong = project.cli("results", "--sort", "scor")
     assert wrong.code == 2
     assert "did you mean 'score'" in wrong.err.lower()

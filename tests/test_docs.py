@@ -109,6 +109,18 @@ def test_the_page_on_training_can_be_followed(tmp_path, monkeypatch, run_cli):
     assert not names["model"].training
 
 
+def test_the_page_on_results_can_be_followed(tmp_path, monkeypatch, run_cli):
+    """Its pipeline, every command, its way through the dataset."""
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "results.md"
+    pipeline, reading = blocks(page, "python")
+    (tmp_path / "pipeline.py").write_text(pipeline)
+    assert follow(page, run_cli) == 15
+    names: dict[str, object] = {}
+    exec(reading, names)
+    assert names["results"].dataset.sizes["trial"] == 24
+
+
 def test_every_public_name_is_documented():
     """And so is every public method of it."""
     for name in dt.__all__:
@@ -140,7 +152,9 @@ def test_importing_dasktune_brings_in_neither_torch_nor_dask():
     assert done.stdout.strip() == "[]", done.stderr
 
 
-@pytest.mark.parametrize("command", ["make", "plan", "why", "status", "results", "logs", "debug"])
+@pytest.mark.parametrize(
+    "command", ["make", "plan", "why", "status", "results", "report", "plot", "logs", "debug"]
+)
 def test_every_command_has_help(run_cli, command):
     """One sentence first."""
     result = run_cli([command, "--help"])

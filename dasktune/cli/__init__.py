@@ -22,6 +22,8 @@ class Commands(click.Group):
         "status": "asking",
         "logs": "asking",
         "results": "reading",
+        "report": "reading",
+        "plot": "reading",
         "debug": "making",
         "export-makefile": "making",
         "node": "making",

@@ -1,0 +1,1 @@
+"""Reading results: tables, statistics, exports, figures and the report."""

@@ -1,0 +1,198 @@
+"""Comparison: two runs, or two versions of the code, trial by trial."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dasktune.errors import StoreError, UsageError
+from dasktune.reading.statistics import Difference, paired
+from dasktune.results import objective_of, open_results
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What changed from one set of results to another.
+
+    Attributes
+    ----------
+    metric, direction : str
+        The objective.
+    table : pandas.DataFrame
+        A row a trial that both have: hyperparameters, ``first``, ``second``, ``difference``.
+    difference : Difference
+        Second minus first, paired over these trials.
+    better, worse, equal : int
+        Trials in which the second is better, worse, or the same.
+    only_first, only_second : int
+        Trials that only one of them has.
+    """
+
+    metric: str
+    direction: str
+    table: pd.DataFrame = field(repr=False)
+    difference: Difference
+    better: int
+    worse: int
+    equal: int
+    only_first: int
+    only_second: int
+
+    @property
+    def sentence(self) -> str:
+        """The outcome in a sentence."""
+        between = self.difference.interval
+        if between.n == 0:
+            return "no trial has a value in both, so that there is nothing to compare"
+        if self.equal == between.n:
+            return f"all {between.n} trials have the same {self.metric} in both"
+        change = f"{self.metric} changes by {between.mean:+.3g}"
+        if between.n < 2:
+            return f"{change} in the one trial that both have"
+        change += f" (95% interval {between.low:+.3g} to {between.high:+.3g}, {between.n} pairs)"
+        counts = f"better in {self.better}, worse in {self.worse}, equal in {self.equal}"
+        if not self.difference.told:
+            return f"{change}: no difference can be told; {counts}"
+        up = (between.mean > 0) == (self.direction == "max")
+        return f"{change}: the second is {'better' if up else 'worse'}; {counts}"
+
+
+def compare(first: xr.Dataset, second: xr.Dataset) -> Comparison:
+    """Compare two sets of results by the first one's objective, trial by trial.
+
+    Trials are the same if they have the same hyperparameters and replicate.
+
+    Parameters
+    ----------
+    first, second : xarray.Dataset
+        Collated datasets.
+
+    Raises
+    ------
+    UsageError
+        If the second has no such metric.
+    """
+    import pandas as pd
+
+    from dasktune.reading.selection import with_objective
+
+    objective = objective_of(first)
+    if second.attrs["objective"] != str(objective):
+        second = with_objective(second, str(objective))
+    names = list(first.attrs["hyperparameters"])
+    one, two = (
+        pd.DataFrame(
+            {"trial": d["trial"].values, column: d["objective"].values}
+            | ({name: d[name].values for name in names} if column == "first" else {})
+        )
+        for d, column in ((first, "first"), (second, "second"))
+    )
+    table = one.merge(two, on="trial", how="outer", indicator=True)
+    side = table.pop("_merge")
+    counts = {name: int((side == name).sum()) for name in ("left_only", "right_only")}
+    table = table[side == "both"]
+    table["difference"] = table["second"] - table["first"]
+    values = table["difference"].to_numpy()
+    sign = 1 if objective.direction == "max" else -1
+    ranked = table.sort_values("difference", ascending=sign < 0, na_position="last")
+    return Comparison(
+        objective.metric,
+        objective.direction,
+        ranked[[*names, "first", "second", "difference"]].reset_index(drop=True),
+        paired(table["second"], table["first"]),
+        int((sign * values > 0).sum()),
+        int((sign * values < 0).sum()),
+        int((values == 0).sum()),
+        counts["left_only"],
+        counts["right_only"],
+    )
+
+
+def versions_table(store: Any) -> pd.DataFrame:
+    """List the versions of which a store holds results: of the code, its variables, the data.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The youngest first: ``version``, ``code`` and ``data`` (how their digests begin),
+        ``variables`` (those in which versions differ), ``trials``,
+        ``mean`` (of the objective), ``first`` and ``last`` (when trials ended).
+    """
+    import pandas as pd
+
+    from dasktune.reading.partial import read_stamps, version
+
+    stamps, _ = read_stamps(store)
+    groups: dict[str, list[Any]] = {}
+    for stamp in stamps:
+        groups.setdefault(version(stamp.body["parts"]), []).append(stamp)
+    everything = [found[-1].body["variables"] for found in groups.values()]
+    differing = [
+        name
+        for name in dict.fromkeys(name for variables in everything for name in variables)
+        if len({str(variables.get(name)) for variables in everything}) > 1
+    ]
+    rows = []
+    for found in groups.values():
+        body = found[-1].body
+        values = [float(s.body["result"]["value"]) for s in found]
+        finite = [value for value in values if np.isfinite(value)]
+        ends = [
+            pd.Timestamp(s.body["finished"], unit="s").round("s") for s in (found[0], found[-1])
+        ]
+        rows.append(
+            {
+                "version": version(body["parts"]),
+                "code": str(body["parts"]["code"])[:8],
+                "data": str(body["parts"]["data"])[:8],
+                "variables": ", ".join(f"{k}={body['variables'].get(k)}" for k in differing),
+                "trials": len(found),
+                "mean": float(np.mean(finite)) if finite else float("nan"),
+                "first": ends[0],
+                "last": ends[1],
+            }
+        )
+    frame = pd.DataFrame(rows)
+    return frame.iloc[::-1].reset_index(drop=True)
+
+
+def find_results(name: str, store: Any) -> xr.Dataset:
+    """Find results to compare with: by path, or by the code version or collation of a store.
+
+    Parameters
+    ----------
+    name : str
+        A path; or how a version's name, the digest of its code, or a collation's key begins.
+    store : Store or None
+        Where versions are looked up.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing of that name.
+    """
+    from dasktune.reading.opening import read
+    from dasktune.reading.partial import read_partial
+
+    if os.path.exists(name):
+        return read(name)
+    if store is not None and len(name) >= 4:
+        keys = [k for found in store.listing("collated").values() for k in found]
+        fitting = [key for key in keys if key.startswith(name)]
+        if len(fitting) == 1:
+            return open_results(f"{store.collated(fitting[0])}/results.zarr")
+        try:
+            return read_partial(store, name)
+        except StoreError:
+            pass
+    raise UsageError(
+        f"no results {name!r}: it is no path, and neither a version of the code nor a collation "
+        "begins so. 'dasktune results --versions' lists the versions."
+    )
