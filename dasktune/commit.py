@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import shutil
 import socket
@@ -36,7 +37,10 @@ def staging(store: Store, name: str) -> Iterator[str]:
     place = f"{_host()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
     folder = f"{store.tmp}/{name}.{place}"
     with readable_errors(store):
-        os.makedirs(folder)
+        try:
+            os.mkdir(folder)
+        except FileNotFoundError:
+            os.makedirs(folder)
     try:
         yield folder
     finally:
@@ -86,15 +90,18 @@ def publish(store: Store, folder: str, final: str, stamp: Stamp, *, replace: boo
         The stamp that now stands in the target's place.
     """
     with readable_errors(store):
-        with open(f"{folder}/.stamp", "wb") as file:
-            file.write(stamp.to_bytes())
         _sync(folder)
-        os.makedirs(os.path.dirname(final), exist_ok=True)
+        with open(f"{folder}/.stamp", "wb", buffering=0) as file:
+            file.write(stamp.to_bytes())
+            os.fsync(file.fileno())
         for _ in range(10):
             try:
                 os.rename(folder, final)
                 _sync_folder(os.path.dirname(final))
                 return stamp
+            except FileNotFoundError:
+                os.makedirs(os.path.dirname(final))
+                continue
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                     raise
@@ -121,6 +128,7 @@ def sweep(store: Store) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+@functools.cache
 def _host() -> str:
     return socket.gethostname().replace(".", "_")
 

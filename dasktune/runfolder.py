@@ -59,10 +59,11 @@ class RunFolder:
         """
         path = f"{self.path}/attempts/{name}"
         with contextlib.suppress(OSError):
-            os.makedirs(f"{self.path}/attempts", exist_ok=True)
-            with open(path, "ab") as file:
-                file.write(b".")
-                return file.tell()
+            try:
+                return _append(path)
+            except FileNotFoundError:
+                os.makedirs(f"{self.path}/attempts", exist_ok=True)
+                return _append(path)
         return 1
 
     def first_time(self, name: str) -> bool:
@@ -90,6 +91,16 @@ class RunFolder:
         with contextlib.suppress(OSError):
             return sorted(os.listdir(f"{self.path}/attempts"))
         return []
+
+
+def _append(path: str) -> int:
+    """Add a byte to a file, and give its size."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        os.write(descriptor, b".")
+        return os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)
 
 
 def _write(path: str, text: str) -> None:

@@ -29,9 +29,7 @@ if __name__ == "__main__":
     count, jobs = len(sweep["trials"]), sweep["jobs"]
     work.data(folder)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        study_name="rivals", storage=storage(folder), direction="maximize"
-    )
+    study = optuna.create_study(study_name="rivals", storage=storage(folder), direction="maximize")
     for index in range(count):
         study.enqueue_trial({"index": index})
     context = multiprocessing.get_context("fork")

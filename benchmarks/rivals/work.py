@@ -77,9 +77,7 @@ def data(folder: str) -> tuple[torch.Tensor, ...]:
     """Load the data, once a process."""
     torch.set_num_threads(1)
     with np.load(f"{folder}/data.npz") as arrays:
-        return tuple(
-            torch.from_numpy(arrays[name]) for name in ("x", "y", "val_x", "val_y")
-        )
+        return tuple(torch.from_numpy(arrays[name]) for name in ("x", "y", "val_x", "val_y"))
 
 
 @functools.cache
