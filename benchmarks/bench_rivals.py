@@ -137,7 +137,7 @@ def run(
 
 
 def compare(answers: dict[str, list[float]]) -> dict[str, float]:
-    """Give the largest difference of each rival's accuracies from the first's; refuse a large one."""
+    """Give the largest difference of each rival's accuracies from the first's."""
     reference = np.array(next(iter(answers.values())))
     found = {}
     for name, accuracies in answers.items():

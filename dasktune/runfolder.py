@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 from dataclasses import dataclass
+from typing import Any
 
 MAX_ATTEMPTS = 3
 """Times that a worker process may die under a trial before the trial counts as crashed."""
@@ -85,6 +87,18 @@ class RunFolder:
         """Forget the attempts at a target, which ended in one way or another."""
         with contextlib.suppress(OSError):
             os.unlink(f"{self.path}/attempts/{name}")
+
+    def hand_over(self, thing: Any) -> str:
+        """Put what is too large for a message into a file, and give its name."""
+        name = f"handed-{os.urandom(4).hex()}"
+        with open(f"{self.path}/{name}", "wb") as file:
+            pickle.dump(thing, file)
+        return name
+
+    def take_over(self, name: str) -> Any:
+        """Give what was handed over under a name, in the same run."""
+        with open(f"{self.path}/{name}", "rb") as file:
+            return pickle.load(file)
 
     def running(self) -> list[str]:
         """List the targets that are being attempted."""

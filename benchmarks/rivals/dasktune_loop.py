@@ -1,4 +1,4 @@
-"""The rivals' work as a pipeline: the very same train function, and everything that dasktune adds."""
+"""The rivals' work as a pipeline: the same train function, and all that dasktune adds."""
 
 import os
 import sys
