@@ -10,6 +10,38 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 
+class _Late:
+    """A text file that comes into being with the first word: most trials print nothing."""
+
+    def __init__(self, path: str) -> None:
+        self.name = path
+        self._file: IO[str] | None = None
+
+    def write(self, text: str) -> int:
+        return self._opened().write(text)
+
+    def flush(self) -> None:
+        if self._file is not None:
+            self._file.flush()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def isatty(self) -> bool:
+        return False
+
+    def _opened(self) -> IO[str]:
+        if self._file is None:
+            self._file = open(  # noqa: SIM115, it outlives this call
+                self.name, "a", buffering=1, encoding="utf-8", errors="backslashreplace"
+            )
+        return self._file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._opened(), name)
+
+
 class _Both:
     """A text stream that writes to two."""
 
@@ -29,33 +61,34 @@ class _Both:
 
 
 @contextlib.contextmanager
-def capture(path: str, *, tee: bool = False) -> Iterator[IO[str]]:
+def capture(path: str, *, tee: bool = False) -> Iterator[Any]:
     """Send stdout, stderr, logging and warnings of this process to a file, line by line.
 
     Parameters
     ----------
     path : str
-        The file; it is appended to.
+        The file; it is appended to, and not created before something is written.
     tee : bool, default False
         Whether to show it in the terminal as well.
 
     Yields
     ------
     file
-        The file, open for writing.
+        The file, for writing.
     """
-    with open(path, "a", buffering=1, encoding="utf-8", errors="backslashreplace") as file:
-        handler = logging.StreamHandler(file)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        root = logging.getLogger()
-        out: Any = _Both(sys.stdout, file) if tee else file
-        err: Any = _Both(sys.stderr, file) if tee else file
-        root.addHandler(handler)
-        logging.captureWarnings(True)
-        try:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                with warnings.catch_warnings():
-                    yield file
-        finally:
-            logging.captureWarnings(False)
-            root.removeHandler(handler)
+    log: Any = _Late(path)
+    handler = logging.StreamHandler(log)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    out: Any = _Both(sys.stdout, log) if tee else log
+    err: Any = _Both(sys.stderr, log) if tee else log
+    root.addHandler(handler)
+    logging.captureWarnings(True)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            with warnings.catch_warnings():
+                yield log
+    finally:
+        logging.captureWarnings(False)
+        root.removeHandler(handler)
+        log.close()

@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,6 +55,9 @@ class CollateTask:
         Whether to collate even if a result is there (``-B``).
     ignore_errors : bool
         ``-i``: collate what is there, with failed trials as NaN.
+    handed : str
+        The file from which to take the trials, and what became of them, where they are too many
+        for a message; else ``""``.
     """
 
     root: str
@@ -67,6 +70,7 @@ class CollateTask:
     facts: dict[str, Any] = field(default_factory=dict)
     force: bool = False
     ignore_errors: bool = False
+    handed: str = ""
 
 
 def collate(
@@ -85,6 +89,9 @@ def collate(
         If the user's collate recipe failed.
     """
     store, run = Store(task.root), RunFolder(Store(task.root).run(task.run))
+    if task.handed:
+        specs, outcomes = run.take_over(task.handed)
+        task = replace(task, specs=specs)
     key = collate_key(task.code, task.objective, outcomes)
     final = store.collated(key)
     if any(o.status in ("skipped", "interrupted") for o in outcomes):

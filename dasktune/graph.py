@@ -14,9 +14,11 @@ from dask.delayed import Delayed, delayed
 
 from dasktune import drain
 from dasktune.collate import CollateTask, collate
+from dasktune.commit import shared_sync
 from dasktune.job import TrainTask
-from dasktune.outcome import Alone, Outcome
-from dasktune.plan import Plan, State
+from dasktune.outbox import outbox_of
+from dasktune.outcome import Alone, Outcome, TargetFailed
+from dasktune.plan import Plan
 from dasktune.preprocess import PreprocessTask, preprocess
 from dasktune.runfolder import RunFolder
 from dasktune.store import Store
@@ -24,9 +26,6 @@ from dasktune.train import train
 from dasktune.traingroup import GroupTask, part, train_group
 
 T = TypeVar("T")
-
-TOPIC = "dasktune"
-"""The topic under which workers log their small events."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,14 @@ class Tasks:
 
 
 def build(
-    plan: Plan, tasks: Tasks, *, groups: Sequence[GroupTask] = (), suffix: str = ""
+    plan: Plan,
+    tasks: Tasks,
+    *,
+    groups: Sequence[GroupTask] = (),
+    suffix: str = "",
+    only: Sequence[str] | None = None,
+    known: Mapping[str, Outcome] | None = None,
+    together: int = 1,
 ) -> dict[str, Delayed]:
     """Write the targets that are not done as delayed nodes.
 
@@ -67,6 +73,12 @@ def build(
         of its trials a node that takes its part of what came out, or is trained alone.
     suffix : str
         Appended to the nodes' keys, so that two runs on one scheduler are two things.
+    only : sequence of str, optional
+        Targets that are not done, of the plan and in its order; all of them if not given.
+    known : mapping of str to Outcome, optional
+        What became of targets that an earlier part of this run has made.
+    together : int
+        Trials of `only` that share a node, one after the other; for very short ones.
 
     Returns
     -------
@@ -75,60 +87,118 @@ def build(
         are annotated with their resources; a node's priority follows the plan's order. Compute
         them with ``optimize_graph=False``, which keeps the annotations.
     """
-    nodes: dict[str, Delayed] = {}
-    members = {task.target: number for number, group in enumerate(groups) for task in group.tasks}
-    made: dict[int, Delayed] = {}  # the nodes of the groups
+    writer = _Writer(plan, tasks, groups, suffix, known or {})
+    names = plan.waiting() if only is None else only
+    single: list[str] = []
+    for name in names:
+        if together > 1 and plan.targets[name].spec is not None and name not in writer.members:
+            single.append(name)
+            if len(single) == together:
+                writer.batch(single)
+                single = []
+        else:
+            writer.node(name)
+    if single:
+        writer.batch(single)
+    return writer.nodes
 
-    def need(name: str) -> Any:
-        return nodes[name] if name in nodes else plan.targets[name].outcome
 
-    for index, target in enumerate(plan.targets.values()):
-        if target.state is State.DONE or target.name == "all":
-            continue
-        key = _key(target.name) + suffix
-        if target.name in members:
-            number = members[target.name]
-            if number not in made:
-                group = groups[number]
-                with dask.annotate(resources=tasks.resources, priority=-index):
-                    made[number] = delayed(group_node, pure=False)(
-                        group, need("preprocessed"), dask_key_name=f"fused-{number}{suffix}"
-                    )
-            with dask.annotate(resources=tasks.resources, priority=-index):
-                task = tasks.train[target.name]
-                nodes[target.name] = delayed(part_node, pure=False)(
-                    task, made[number], need("preprocessed"), dask_key_name=key
+class _Writer:
+    """The nodes of a plan in the making."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        tasks: Tasks,
+        groups: Sequence[GroupTask],
+        suffix: str,
+        known: Mapping[str, Outcome],
+    ) -> None:
+        self.plan = plan
+        self.tasks = tasks
+        self.groups = groups
+        self.suffix = suffix
+        self.known = known
+        self.nodes: dict[str, Delayed] = {}
+        self.members = {t.target: n for n, group in enumerate(groups) for t in group.tasks}
+        self._fused: dict[int, Delayed] = {}  # the nodes of the groups
+
+    def node(self, name: str) -> None:
+        """Write the node of a target."""
+        key = _key(name) + self.suffix
+        with dask.annotate(**self._annotations(name)):
+            if name == "preprocessed":
+                node = delayed(preprocess_node, pure=False)(
+                    self.tasks.preprocess, dask_key_name=key
                 )
-            continue
-        if target.spec is not None:
-            with dask.annotate(resources=tasks.resources, priority=-index):
-                task = tasks.train[target.name]
-                nodes[target.name] = delayed(train_node, pure=False)(
-                    task, need("preprocessed"), dask_key_name=key
+            elif name in self.members:
+                node = delayed(part_node, pure=False)(
+                    self.tasks.train[name],
+                    self._group(self.members[name]),
+                    self._need("preprocessed"),
+                    dask_key_name=key,
                 )
-            continue
-        with dask.annotate(priority=-index):
-            if target.name == "preprocessed":
-                node = delayed(preprocess_node, pure=False)(tasks.preprocess, dask_key_name=key)
-            elif target.name == "trained":
-                done = {
-                    name: plan.targets[name].outcome for name in target.needs if name not in nodes
-                }
-                running = [nodes[name] for name in target.needs if name in nodes]
-                node = delayed(trained_node, pure=False, traverse=False)(
-                    _Known(tuple(target.needs), done), *running, dask_key_name=key
+            elif self.plan.targets[name].spec is not None:
+                node = delayed(train_node, pure=False)(
+                    self.tasks.train[name], self._need("preprocessed"), dask_key_name=key
                 )
+            elif name == "trained":
+                node = self._trained(key)
             else:
-                trained = need("trained")
-                if trained is None:
-                    trained = tuple(
-                        plan.targets[name].outcome for name in plan.targets["trained"].needs
-                    )
                 node = delayed(collate_node, pure=False, traverse=False)(
-                    tasks.collate, trained, dask_key_name=key
+                    self.tasks.collate, self._all_trained(), dask_key_name=key
                 )
-            nodes[target.name] = node
-    return nodes
+        self.nodes[name] = node
+
+    def batch(self, names: Sequence[str]) -> None:
+        """Write one node for several short trials."""
+        if len(names) == 1:
+            self.node(names[0])
+            return
+        key = f"{_key(names[0])}-and-{len(names) - 1}-more{self.suffix}"
+        with dask.annotate(**self._annotations(names[0])):
+            node = delayed(batch_node, pure=False, traverse=False)(
+                Batch([self.tasks.train[name] for name in names]),
+                self._need("preprocessed"),
+                dask_key_name=key,
+            )
+        self.nodes.update(dict.fromkeys(names, node))
+
+    def _annotations(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = {"priority": -self.plan.position(name)}
+        if self.plan.targets[name].spec is not None:
+            found["resources"] = self.tasks.resources
+        return found
+
+    def _need(self, name: str) -> Any:
+        if name in self.nodes:
+            return self.nodes[name]
+        return self.known.get(name) or self.plan.targets[name].outcome
+
+    def _group(self, number: int) -> Delayed:
+        if number not in self._fused:
+            group = self.groups[number]
+            self._fused[number] = delayed(group_node, pure=False)(
+                group,
+                self._need("preprocessed"),
+                dask_key_name=f"fused-{number}{self.suffix}",
+            )
+        return self._fused[number]
+
+    def _trained(self, key: str) -> Delayed:
+        needs = () if self.tasks.collate.handed else self.plan.targets["trained"].needs
+        running = [self.nodes[name] for name in needs if name in self.nodes]
+        done = {name: self._need(name) for name in needs if name not in self.nodes}
+        return delayed(trained_node, pure=False, traverse=False)(
+            _Known(tuple(needs), done), *running, dask_key_name=key
+        )
+
+    def _all_trained(self) -> Any:
+        if "trained" in self.nodes:
+            return self.nodes["trained"]
+        if self.tasks.collate.handed:
+            return ()
+        return tuple(self._need(name) for name in self.plan.targets["trained"].needs)
 
 
 @dataclass(frozen=True)
@@ -137,6 +207,13 @@ class _Known:
 
     order: tuple[str, ...]
     done: Mapping[str, Outcome | None]
+
+
+class Batch:
+    """Short trials that share a node; not a dataclass, which Dask would search for nodes."""
+
+    def __init__(self, tasks: Sequence[TrainTask]) -> None:
+        self.tasks = tuple(tasks)
 
 
 def _key(name: str) -> str:
@@ -195,6 +272,19 @@ def _go_elsewhere(task: TrainTask) -> None:
         raise Reschedule
 
 
+def batch_node(batch: Batch, data: Outcome) -> tuple[Outcome, ...]:
+    """Train short trials one after the other; what fails is told, and fails no other."""
+    with shared_sync(Store(batch.tasks[0].root)):
+        return tuple(_told(task, data) for task in batch.tasks)
+
+
+def _told(task: TrainTask, data: Outcome) -> Outcome:
+    try:
+        return train_node(task, data)
+    except TargetFailed as failure:
+        return failure.outcome
+
+
 def trained_node(known: _Known, *made: Outcome) -> tuple[Outcome, ...]:
     """Wait for all trials and give what became of them, in the order of the design."""
     outcomes = {**known.done, **{outcome.target: outcome for outcome in made}}
@@ -219,6 +309,6 @@ def _emit(event: dict[str, Any]) -> None:
     from distributed import get_worker
 
     try:
-        get_worker().log_event(TOPIC, event)
+        outbox_of(get_worker()).put(event)
     except Exception:
         return  # events are for watching; training never waits or fails for them

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 
 from dasktune import drain
 from dasktune.checkpoint import drop_passing
@@ -261,11 +262,12 @@ class Job:
             self.run.stop(outcome.target)
         return outcome
 
-    def log_failure(self, error: BaseException, log: IO[str]) -> None:
+    def log_failure(self, error: BaseException, log: Any) -> None:
         """Write the traceback into the log, and keep the log."""
         error.__traceback__ = _without_own_frames(error)
-        traceback.print_exception(error, file=log)
-        log.flush()
+        with contextlib.suppress(OSError):  # the failure itself matters more than its log
+            traceback.print_exception(error, file=log)
+            log.flush()
         _keep_log(self.store, self.task.spec.id, self.key, log.name)
 
     @property
@@ -341,7 +343,7 @@ def _keep_log(store: Store, trial: str, key: str, log: str) -> None:
         os.makedirs(failed, exist_ok=True)
         shutil.copyfile(log, f"{failed}/log.txt")
     except OSError:
-        return  # the failure itself matters more than its log
+        return
 
 
 def _record_failure(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from dasktune.config import TrialSpec
@@ -110,6 +111,20 @@ class Plan:
     targets: dict[str, Target]
     specs: tuple[TrialSpec, ...] = field(repr=False)
     earlier_seconds: float | None = None
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {name: index for index, name in enumerate(self.targets)}
+
+    def position(self, name: str) -> int:
+        """Tell the how manyth target one is, from 0."""
+        return self._positions[name]
+
+    def waiting(self) -> list[str]:
+        """Name the targets that have, or stand for, something to be made; ``all`` stands aside."""
+        return [
+            name for name, t in self.targets.items() if t.state is not State.DONE and name != "all"
+        ]
 
     def to_run(self) -> list[Target]:
         """List the targets with a recipe that are, or may be, to be made."""

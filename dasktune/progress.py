@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from typing import Any, TextIO
 
 from rich.console import Console, Group
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from dasktune.objective import Objective
 from dasktune.outcome import Outcome
-from dasktune.plan import Plan, State, Target
+from dasktune.plan import Plan, State
 
 
 def duration(seconds: float) -> str:
@@ -44,6 +45,10 @@ class Progress:
         self.outcomes: dict[str, Outcome] = {}
         self.running: dict[str, dict[str, Any]] = {}
         self.best: Outcome | None = None
+        self._left: set[str] = set()  # the trials that have not ended
+        self._todo = 0
+        self._made = 0
+        self._statuses: Counter[str] = Counter()
         self.started = time.monotonic()
 
     def __call__(self, event: dict[str, Any]) -> None:
@@ -51,6 +56,8 @@ class Progress:
         kind = event["event"]
         if kind == "plan":
             self.plan = event["plan"]
+            self._left = {t.name for t in event["plan"].to_run() if t.spec}
+            self._todo = len(self._left)
         elif kind == "cluster":
             self.dashboard = event["dashboard"]
         elif kind == "started":
@@ -72,6 +79,10 @@ class Progress:
     def _finish(self, outcome: Outcome) -> None:
         self.outcomes[outcome.target] = outcome
         self.running.pop(outcome.target, None)
+        self._left.discard(outcome.target)
+        if outcome.target.startswith("trained/"):
+            self._statuses[outcome.status] += 1
+            self._made += outcome.made
         if outcome.value is not None and outcome.value == outcome.value:
             sign = 1 if self.objective.direction == "max" else -1
             best = self.best.value if self.best else None
@@ -80,22 +91,17 @@ class Progress:
 
     def trials(self, status: str) -> int:
         """Count the trials that ended so."""
-        return sum(
-            o.status == status for o in self.outcomes.values() if o.target.startswith("trained/")
-        )
+        return self._statuses[status]
 
-    def left(self) -> list[Target]:
-        """List the trials that have not ended."""
-        if self.plan is None:
-            return []
-        return [t for t in self.plan.to_run() if t.spec and t.name not in self.outcomes]
+    def left(self) -> int:
+        """Count the trials that have not ended."""
+        return len(self._left)
 
     def seconds_left(self) -> float | None:
         """Estimate the time left from the trials that ended in this run."""
-        ended = sum(o.made for n, o in self.outcomes.items() if n.startswith("trained/"))
-        first = [o for n, o in self.outcomes.items() if n == "preprocessed"]
-        elapsed = time.monotonic() - self.started - sum(o.seconds for o in first)
-        return elapsed / ended * len(self.left()) if ended else None
+        first = self.outcomes.get("preprocessed")
+        elapsed = time.monotonic() - self.started - (first.seconds if first else 0.0)
+        return elapsed / self._made * self.left() if self._made else None
 
     def show(self, event: dict[str, Any]) -> None:
         """Show an event; the base shows nothing."""
@@ -163,8 +169,7 @@ class Lines(Progress):
             return ""
         if not outcome.target.startswith("trained/"):
             return outcome.target
-        todo = sum(t.spec is not None for t in self.plan.to_run())
-        return f"{todo - len(self.left())}/{todo}"
+        return f"{self._todo - self.left()}/{self._todo}"
 
 
 class JsonLines(Progress):

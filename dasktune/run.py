@@ -197,7 +197,7 @@ def make(
             if options.cluster == "none":
                 _run_here(sweep, plan, tasks, options, took, observe)
             else:
-                _run_on_cluster(sweep, plan, tasks, options, took, observe)
+                _run_on_cluster(sweep, plan, tasks, options, run, took, observe)
     except KeyboardInterrupt:
         summary.interrupted = summary.interrupted or signal.SIGINT
     finally:
@@ -289,11 +289,18 @@ def _run_on_cluster(
     plan: Plan,
     tasks: Tasks,
     options: Options,
+    run: RunFolder,
     took: Callable[[Outcome], None],
     observe: Observer,
 ) -> None:
     """Submit the plan's graph, and follow it until all its nodes have ended."""
     from dasktune.cluster import check_resources, connect
+    from dasktune.submission import Submission
+
+    def follow(client: Client) -> None:
+        jobs = None if options.cluster == "local" else options.jobs
+        submission = Submission(client, plan, tasks, run, jobs, took, observe)
+        submission.follow(_groups(sweep, plan, tasks, options, submission.slots))
 
     if isinstance(options.cluster, str):
         with connect(
@@ -302,91 +309,10 @@ def _run_on_cluster(
             resources=tasks.resources,
             threads=sweep.pipeline.threads,
         ) as client:
-            _follow(client, sweep, plan, tasks, options, took, observe)
+            follow(client)
     else:
         check_resources(options.cluster, tasks.resources)
-        _follow(options.cluster, sweep, plan, tasks, options, took, observe)
-
-
-def _follow(
-    client: Client,
-    sweep: Sweep,
-    plan: Plan,
-    tasks: Tasks,
-    options: Options,
-    took: Callable[[Outcome], None],
-    observe: Observer,
-) -> None:
-    from distributed import as_completed
-
-    from dasktune.graph import TOPIC, build
-
-    observe({"event": "cluster", "dashboard": client.dashboard_link})
-    client.subscribe_topic(TOPIC, lambda event: observe(event[1]))
-    workers = _some_workers(client, tasks, options)
-    groups = _groups(sweep, plan, tasks, options, _slots(client, tasks, workers))
-    nodes = build(plan, tasks, groups=groups, suffix=f"-{os.urandom(3).hex()}")
-    futures = client.compute(
-        list(nodes.values()), optimize_graph=False, workers=workers, allow_other_workers=False
-    )
-    names = dict(zip((future.key for future in futures), nodes, strict=True))
-    try:
-        for future in as_completed(futures):
-            name = names[future.key]
-            outcome = _outcome_of(future, name)
-            if outcome is not None:
-                took(outcome)
-            future.release()
-    finally:
-        with contextlib.suppress(Exception):
-            client.cancel(futures)
-            client.unsubscribe_topic(TOPIC)
-
-
-def _outcome_of(future: Any, name: str) -> Outcome | None:
-    """Tell what became of a node, or None where another node tells it."""
-    if future.status == "finished":
-        result = future.result()
-        skipped = isinstance(result, Outcome) and result.status == "skipped"
-        return None if skipped or not isinstance(result, Outcome) else result
-    if future.status == "cancelled":
-        return None
-    error = future.exception()
-    if isinstance(error, TargetFailed):
-        return error.outcome if error.outcome.target == name else None
-    if name == "trained":
-        return None
-    text = " ".join(str(error).split())
-    return Outcome(name, "", status="failed", error=f"{type(error).__name__}: {text}")
-
-
-def _some_workers(client: Client, tasks: Tasks, options: Options) -> list[str] | None:
-    """Choose as many workers of a running cluster as ``-j`` allows trials at a time."""
-    if options.jobs is None or options.cluster == "local":
-        return None
-    chosen: list[str] = []
-    slots = 0
-    for address, room in _rooms(client, tasks).items():
-        if room and slots + room <= max(options.jobs, room if not chosen else 0):
-            chosen.append(address)
-            slots += room
-    return chosen or None
-
-
-def _slots(client: Client, tasks: Tasks, workers: list[str] | None) -> int:
-    """Count the trials that the workers train at a time."""
-    rooms = _rooms(client, tasks)
-    return max(1, sum(rooms[address] for address in (rooms if workers is None else workers)))
-
-
-def _rooms(client: Client, tasks: Tasks) -> dict[str, int]:
-    """Count the trials that each worker trains at a time."""
-    rooms = {}
-    for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
-        offered = worker.get("resources", {})
-        fits = [offered.get(name, 0) // amount for name, amount in tasks.resources.items()]
-        rooms[address] = int(min([worker["nthreads"], *fits]))
-    return rooms
+        follow(options.cluster)
 
 
 @contextlib.contextmanager

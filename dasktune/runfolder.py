@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 from dataclasses import dataclass
+from typing import Any
 
 MAX_ATTEMPTS = 3
 """Times that a worker process may die under a trial before the trial counts as crashed."""
@@ -59,10 +61,11 @@ class RunFolder:
         """
         path = f"{self.path}/attempts/{name}"
         with contextlib.suppress(OSError):
-            os.makedirs(f"{self.path}/attempts", exist_ok=True)
-            with open(path, "ab") as file:
-                file.write(b".")
-                return file.tell()
+            try:
+                return _append(path)
+            except FileNotFoundError:
+                os.makedirs(f"{self.path}/attempts", exist_ok=True)
+                return _append(path)
         return 1
 
     def first_time(self, name: str) -> bool:
@@ -85,11 +88,33 @@ class RunFolder:
         with contextlib.suppress(OSError):
             os.unlink(f"{self.path}/attempts/{name}")
 
+    def hand_over(self, thing: Any) -> str:
+        """Put what is too large for a message into a file, and give its name."""
+        name = f"handed-{os.urandom(4).hex()}"
+        with open(f"{self.path}/{name}", "wb") as file:
+            pickle.dump(thing, file)
+        return name
+
+    def take_over(self, name: str) -> Any:
+        """Give what was handed over under a name, in the same run."""
+        with open(f"{self.path}/{name}", "rb") as file:
+            return pickle.load(file)
+
     def running(self) -> list[str]:
         """List the targets that are being attempted."""
         with contextlib.suppress(OSError):
             return sorted(os.listdir(f"{self.path}/attempts"))
         return []
+
+
+def _append(path: str) -> int:
+    """Add a byte to a file, and give its size."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        os.write(descriptor, b".")
+        return os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)
 
 
 def _write(path: str, text: str) -> None:

@@ -6,10 +6,9 @@ A plain function of plain data. It runs in a Dask worker, under GNU make, or in 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from dasktune.capture import capture
-from dasktune.commit import readable_errors, staging
+from dasktune.commit import staging
 from dasktune.job import Job, TrainTask, objective_value, open_splits
 from dasktune.outcome import Outcome, TargetFailed
 from dasktune.recipe import recipe_pipeline
@@ -80,8 +79,6 @@ def _train(job: Job, folder: str, emit: Emit, alone: str) -> Outcome:
     task = job.task
     pipeline = recipe_pipeline(job.store, task.sources, "train", task.code)
     trial = job.trial(pipeline, emit)
-    with readable_errors(job.store):
-        Path(folder, "log.txt").touch()
     started = time.perf_counter()
     with capture(f"{folder}/log.txt", tee=task.tee) as log, threads(pipeline.threads):
         try:

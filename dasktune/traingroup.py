@@ -5,6 +5,7 @@ Whatever keeps a trial from being trained together with the others, it is left t
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Sequence
@@ -192,7 +193,8 @@ class _GroupNode:
         fused = {"lanes": end.width.lanes, "why": end.width.why}
         try:
             with staging(job.store, job.name) as folder:
-                shutil.copyfile(f"{scratch}/log.txt", f"{folder}/log.txt")
+                with contextlib.suppress(FileNotFoundError):  # nothing was printed
+                    shutil.copyfile(f"{scratch}/log.txt", f"{folder}/log.txt")
                 return job.commit(folder, end.trial, end.model, pipeline, end.seconds, fused)
         except Exception as error:
             return job.failed(error, end.seconds)

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
+import os
 import signal
+import sys
 import threading
 import time
 from typing import Any
@@ -18,10 +21,14 @@ from typing import Any
 import dask
 
 from dasktune import drain
+from dasktune.outbox import TOPIC
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """What queues send ahead of the end."""
 _LOOK_EVERY = 0.05  # seconds between two looks at whether the worker is idle
+
+LIBRARIES = ("torch", "xarray", "zarr", "safetensors.torch", "threadpoolctl", "torch._dynamo")
+"""What takes long to import and trials need; torch._dynamo comes with the first optimizer."""
 
 log = logging.getLogger("dasktune.worker")
 _leaving: set[asyncio.Task[None]] = set()  # or they would be collected in mid-flight
@@ -35,6 +42,7 @@ def dask_setup(worker: Any) -> None:
     """
     if threading.current_thread() is not threading.main_thread():
         return  # a worker inside of the driver, which has its own signals
+    threading.Thread(target=_import, name="dasktune imports", daemon=True).start()
     drain.reset()
     loop = asyncio.get_running_loop()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -44,6 +52,24 @@ def dask_setup(worker: Any) -> None:
     if seconds is not None:
         drain.leave_at(time.monotonic() + float(seconds))
         loop.call_later(float(seconds), leave, worker, "its time is over")
+
+
+def dask_teardown(worker: Any) -> None:
+    """End the process at once if nothing is in training: Python's way out takes torch seconds."""
+    if worker.nanny is None or worker.state.executing or worker.state.long_running:
+        return
+    if not drain.requested():
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(0)
+
+
+def _import() -> None:
+    """Import libraries while the worker has nothing to do."""
+    for name in LIBRARIES:
+        with contextlib.suppress(Exception):  # it is told where it is needed
+            importlib.import_module(name)
 
 
 def leave(worker: Any, why: str) -> None:
@@ -63,7 +89,7 @@ def leave(worker: Any, why: str) -> None:
 async def _leave(worker: Any, why: str) -> None:
     with contextlib.suppress(Exception):
         text = f"worker {worker.name} leaves ({why}); what it trains goes on elsewhere"
-        worker.log_event("dasktune", {"event": "note", "text": text})
+        worker.log_event(TOPIC, [{"event": "note", "text": text}])
     while worker.state.executing or worker.state.long_running:
         await asyncio.sleep(_LOOK_EVERY)
     # Not close_gracefully(), which waits for ever once the status is set.

@@ -83,8 +83,11 @@ def logs(trial: str, variables: tuple[str, ...], **options: Any) -> None:
     _, overrides = split_words(variables)
     sweep = open_sweep(options["file"], options["store"], overrides)
     goal = resolve_goal(f"trained/{trial.removeprefix('trained/')}", sweep.pipeline.trials())
-    path = _log(sweep.store.root, goal.removeprefix("trained/"))
+    trial = goal.removeprefix("trained/")
+    path = _log(sweep.store.root, trial)
     if path is None:
+        if trial in sweep.store.listing("trained"):
+            return  # it printed nothing
         raise UsageError(f"{goal} has no log: it was never started.")
     with open(path, encoding="utf-8") as file:
         for line in file:
