@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -178,7 +177,7 @@ def _random(member: Member, problem: Problem, chosen: torch.Tensor) -> bool:
 
 
 def _time(run: Callable[[], object], problem: Problem) -> float:
-    """Give the median time of a run, after one that warms up."""
+    """Give the least time of a run, after one that warms up: whatever disturbs it only adds."""
     times: list[float] = []
     while len(times) < _LEAST_ROUNDS or (len(times) < _MOST_ROUNDS and sum(times) < _SECONDS):
         started = time.perf_counter()
@@ -186,4 +185,4 @@ def _time(run: Callable[[], object], problem: Problem) -> float:
         if problem.device.type == "cuda":
             torch.cuda.synchronize()
         times.append(time.perf_counter() - started)
-    return statistics.median(times[1:])
+    return min(times[1:])
