@@ -88,7 +88,7 @@ def test_data_frames_keep_columns_dtypes_and_index(tmp_path, index):
 
 def test_what_could_only_be_pickled_is_refused():
     """With the rule and the fix."""
-    with pytest.raises(DataError, match=r"must be a string or a real number, not 'dict'"):
+    with pytest.raises(DataError, match="must be a string, a number or None, not 'dict'"):
         to_dataset(x=np.array([{}, 1.0], dtype=object))
 
 
