@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
 from scipy import sparse
 
+import dasktune as dt
 from dasktune.errors import DataError
-from dasktune.preprocess import _write
 from dasktune.sklearn.table import read, to_dataset
+from dasktune.writing import write_split
 
 FRAME = pd.DataFrame(
     {
@@ -28,11 +28,9 @@ FRAME = pd.DataFrame(
 
 
 def through_zarr(tmp_path, **tables):
-    """Write as the preprocess node does, and open again."""
-    _write(str(tmp_path / "data.zarr"), "train", to_dataset(**tables))
-    return xr.open_zarr(
-        tmp_path / "data.zarr", group="train", chunks=None, consolidated=False
-    ).load()
+    """Write as the preprocess node does, and open as a trial does."""
+    write_split(str(tmp_path / "data.zarr"), "train", to_dataset(**tables))
+    return dt.Data(str(tmp_path / "data.zarr"), ("train",))["train"]
 
 
 @pytest.mark.parametrize(
