@@ -134,5 +134,6 @@ class _Walk:
 def _is_estimator(value: Any) -> bool:
     """Say whether an object is known by its parameters alone, as scikit-learn's `clone` copies."""
     clones = getattr(type(value), "__sklearn_clone__", None)
-    own = clones is not None and clones.__qualname__ != "BaseEstimator.__sklearn_clone__"
+    # One that is frozen, for instance, is copied with all that it has learnt.
+    own = clones is not None and clones.__module__ not in ("sklearn.base", "dasktune.searchcv")
     return callable(getattr(type(value), "get_params", None)) and not own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import random
 import sys
 import tempfile
@@ -131,6 +132,14 @@ class SearchCV(GridSearchCV):
         self.store = store
         self.name = name
         self.threads = threads
+
+    def __sklearn_clone__(self) -> SearchCV:
+        """Give a copy that is not fitted; a client cannot be copied, and is shared."""
+        bare = copy.copy(self)
+        bare.cluster = None
+        twin: SearchCV = super(SearchCV, bare).__sklearn_clone__()
+        twin.cluster = self.cluster
+        return twin
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> SearchCV:
         """Search, and fit the best candidate on all samples.

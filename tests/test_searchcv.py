@@ -291,6 +291,30 @@ def test_objects_without_an_identity_are_refused_where_results_are_kept(tmp_path
         search.set_params(store=tmp_path).fit(X, Y)
 
 
+def test_the_score_of_an_error_counts(tmp_path):
+    """A scorer's failure is a result like another."""
+    for score in (-1.0, -2.0):
+        search = dt.SearchCV(SVC(), C, scoring=broken, error_score=score, store=tmp_path)
+        assert search.fit(X, Y).best_score_ == score
+
+
+def test_what_a_notebook_defines_has_no_text_that_could_be_watched(tmp_path):
+    """So its results are not kept; without a store it may be searched."""
+    code = (
+        "import dasktune as dt; from sklearn.svm import SVC; "
+        "from sklearn.datasets import load_iris; from dasktune.errors import SourceError\n"
+        "def score(model, x, y): return model.score(x, y)\n"
+        "data = load_iris(return_X_y=True)\n"
+        "print(dt.SearchCV(SVC(), {'C': [1]}, scoring=score).fit(*data).best_params_)\n"
+        "try: dt.SearchCV(SVC(), {'C': [1]}, scoring=score, store='.').fit(*data)\n"
+        "except SourceError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.startswith("{'C': 1}\nscore is defined in a notebook or at a prompt")
+
+
 def closed_over(thing):
     """Make a scorer that holds something."""
 
@@ -362,7 +386,7 @@ def test_it_runs_on_any_cluster():
         Client(cluster) as client,
     ):
         for where in (client, cluster.scheduler_address):
-            search = dt.SearchCV(SVC(), C, cluster=where).fit(X, Y)
+            search = clone(dt.SearchCV(SVC(), C, cluster=where)).fit(X, Y)
             assert (search.cv_results_["mean_test_score"] == expected).all()
             assert set(search.dataset_.worker.values) == {"0"}
 

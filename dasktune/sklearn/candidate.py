@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Number
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,8 @@ from dasktune.trial import Trial
 
 if TYPE_CHECKING:
     import xarray as xr
+
+log = logging.getLogger("dasktune.sklearn")
 
 MAIN = "dasktune_search"
 """Stands for the pipeline file that a search has not."""
@@ -111,7 +113,7 @@ class CandidateRecipe(SklearnRecipe):
     """
 
     # What is in `__dict__` counts as code of every trial; a new candidate must not.
-    __slots__ = ("behind", "error_score", "names")
+    __slots__ = ("behind", "names")
 
     def __init__(
         self,
@@ -194,11 +196,11 @@ class CandidateRecipe(SklearnRecipe):
         except Exception as error:
             if self.error_score == "raise":
                 raise
-            warnings.warn(f"scoring failed: {type(error).__name__}: {error}", UserWarning)
+            log.warning("scoring failed: %s: %s", type(error).__name__, error)
             return {"score": float(self.error_score)}
         for name, value in scores.items():
             if isinstance(value, str):  # the traceback of one scorer of several
-                warnings.warn(f"scoring failed: {value}", UserWarning)
+                log.warning("scoring failed: %s", value)
                 scores[name] = self.error_score
             elif not isinstance(getattr(value, "item", lambda v=value: v)(), Number):
                 raise ValueError(
@@ -229,6 +231,11 @@ def sources_of(thing: Any) -> Sources:
         while isinstance(function, functools.partial):
             function = function.func
         module = getattr(function, "__module__", None)
+        if module == "__main__" and text_of(module) is None:
+            raise SourceError(
+                f"{function.__qualname__} is defined in a notebook or at a prompt, where its "
+                "changes could not be seen. Leave store=None, or put it into a .py file."
+            )
         if module and module not in modules and text_of(module) is not None:
             modules |= Sources.snapshot(module).modules
     return Sources(MAIN, modules)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
 from scipy import sparse
 
+import dasktune as dt
 from dasktune.errors import DataError
-from dasktune.preprocess import _write
 from dasktune.sklearn.table import read, to_dataset
+from dasktune.writing import write_split
 
 FRAME = pd.DataFrame(
     {
@@ -28,11 +28,9 @@ FRAME = pd.DataFrame(
 
 
 def through_zarr(tmp_path, **tables):
-    """Write as the preprocess node does, and open again."""
-    _write(str(tmp_path / "data.zarr"), "train", to_dataset(**tables))
-    return xr.open_zarr(
-        tmp_path / "data.zarr", group="train", chunks=None, consolidated=False
-    ).load()
+    """Write as the preprocess node does, and open as a trial does."""
+    write_split(str(tmp_path / "data.zarr"), "train", to_dataset(**tables))
+    return dt.Data(str(tmp_path / "data.zarr"), ("train",))["train"]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +86,7 @@ def test_data_frames_keep_columns_dtypes_and_index(tmp_path, index):
 
 def test_what_could_only_be_pickled_is_refused():
     """With the rule and the fix."""
-    with pytest.raises(DataError, match=r"must be a string or a real number, not 'dict'"):
+    with pytest.raises(DataError, match="must be a string, a number or None, not 'dict'"):
         to_dataset(x=np.array([{}, 1.0], dtype=object))
 
 
