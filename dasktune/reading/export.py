@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _ENDINGS = {
     "netcdf": ".nc",
-    "optuna": "-optuna.db",
+    "optuna": "-optuna.log",
     "tensorboard": "-tensorboard",
     "mlflow": "-mlflow",
 }

@@ -10,7 +10,7 @@ import pytest
 import dasktune as dt
 
 
-@pytest.mark.parametrize("name", ["study.db", "study.log"])
+@pytest.mark.parametrize("name", ["study.db", "study.log", "study"])
 def test_optuna_loads_the_study_and_has_the_same_best(sweep, run_cli, tmp_path, name):
     """From SQLite, and from a journal: what optuna-dashboard opens."""
     import optuna
@@ -20,7 +20,7 @@ def test_optuna_loads_the_study_and_has_the_same_best(sweep, run_cli, tmp_path, 
     for _ in range(2):  # a second export replaces the first
         result = run_cli(["results", "--to", "optuna", "--output", str(path)])
         assert result.code == 0, result.err
-    if name.endswith(".log"):
+    if not name.endswith(".db"):
         storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
     else:
         storage = f"sqlite:///{path}"
