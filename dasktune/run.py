@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import threading
 import time
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from dasktune.board import Board
 from dasktune.collate import collation, show
 from dasktune.commit import sweep as sweep_tmp
 from dasktune.grouping import Candidate, partition
@@ -20,16 +20,13 @@ from dasktune.plan import Plan, Request, State
 from dasktune.runfolder import RunFolder
 from dasktune.store import Store
 from dasktune.sweep import Sweep
+from dasktune.watch import Observer, Watch
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from dasktune.graph import Tasks
     from dasktune.traingroup import GroupTask
-
-Observer = Callable[[dict[str, Any]], None]
-"""Takes the events of a run, one by one: ``plan``, ``cluster``, ``started``, ``report``,
-``resumed``, ``finished`` (with an `Outcome`), ``note``."""
 
 
 @dataclass(frozen=True)
@@ -188,20 +185,23 @@ def make(
         tee=options.tee,
     )
 
+    board = Board.of(plan, sweep.pipeline.objective, name, sweep.store.root, time.time())
+    watch = Watch(board, plan, run, observe)
+
     def took(outcome: Outcome) -> None:
         summary.outcomes[outcome.target] = outcome
-        observe({"event": "finished", "outcome": outcome})
+        watch({"event": "finished", "outcome": outcome})
 
     try:
-        with _signals(run, summary, observe):
+        with watch, _signals(run, summary, watch):
             if options.cluster == "none":
-                _run_here(sweep, plan, tasks, options, took, observe)
+                _run_here(sweep, plan, tasks, options, took, watch)
             else:
-                _run_on_cluster(sweep, plan, tasks, options, run, took, observe)
+                _run_on_cluster(sweep, plan, tasks, options, run, took, watch)
     except KeyboardInterrupt:
         summary.interrupted = summary.interrupted or signal.SIGINT
     finally:
-        shutil.rmtree(run.path, ignore_errors=True)
+        run.remove()
     return summary
 
 
@@ -291,7 +291,7 @@ def _run_on_cluster(
     options: Options,
     run: RunFolder,
     took: Callable[[Outcome], None],
-    observe: Observer,
+    watch: Watch,
 ) -> None:
     """Submit the plan's graph, and follow it until all its nodes have ended."""
     from dasktune.cluster import check_resources, connect
@@ -299,8 +299,12 @@ def _run_on_cluster(
 
     def follow(client: Client) -> None:
         jobs = None if options.cluster == "local" else options.jobs
-        submission = Submission(client, plan, tasks, run, jobs, took, observe)
-        submission.follow(_groups(sweep, plan, tasks, options, submission.slots))
+        submission = Submission(client, plan, tasks, run, jobs, took)
+        watch.attach(client)
+        try:
+            submission.follow(_groups(sweep, plan, tasks, options, submission.slots))
+        finally:
+            watch.end()
 
     if isinstance(options.cluster, str):
         with connect(

@@ -267,7 +267,7 @@ def _tell_nothing(plan: Plan) -> None:
 
 def _forecast(plan: Plan, jobs: int) -> str:
     from dasktune.plan import State
-    from dasktune.progress import duration
+    from dasktune.screen import duration
 
     if plan.up_to_date:
         return "Nothing to be done."
@@ -309,7 +309,7 @@ def _conclude(sweep: Sweep, summary: Summary, options: dict[str, Any]) -> int:
 
 
 def _tell_results(sweep: Sweep, summary: Summary) -> None:
-    from dasktune.progress import duration
+    from dasktune.screen import duration
 
     made = [o for o in summary.made() if o.target.startswith("trained/")]
     trials = summary.plan.trials()
