@@ -13,6 +13,17 @@ from dasktune.plan import Plan, State
 STATES = ("done", "kept", "running", "waiting", "failed", "stopped", "interrupted")
 """What a trial can be: kept from an earlier run, stopped by request, left at a checkpoint."""
 
+COLOURS = {
+    "done": "#2f9e5b",
+    "kept": "#7bc29a",
+    "running": "#3b82d0",
+    "waiting": "#a8b0b9",
+    "failed": "#d64545",
+    "stopped": "#d99a2b",
+    "interrupted": "#b08ad6",
+}
+"""A colour for each state, in all displays that have colours."""
+
 _ENDED = {"ok": "done", "failed": "failed", "stopped": "stopped", "interrupted": "interrupted"}
 STAGES = ("preprocessed", "trained", "collated")
 

@@ -172,4 +172,8 @@ class Display(Progress):
     def render(self) -> Group:
         """Draw the display."""
         with self._lock:
-            return Group() if self.board is None else draw(self.board, time.time())
+            return (
+                Group()
+                if self.board is None
+                else draw(self.board, time.time(), self._console.width)
+            )

@@ -15,6 +15,8 @@ from dasktune.board import Board
 from dasktune.collate import collation, show
 from dasktune.commit import sweep as sweep_tmp
 from dasktune.grouping import Candidate, partition
+from dasktune.markup import box, table
+from dasktune.notebook import Notebook, in_notebook
 from dasktune.outcome import Alone, Outcome, TargetFailed
 from dasktune.plan import Plan, Request, State
 from dasktune.runfolder import RunFolder
@@ -99,6 +101,20 @@ class Summary:
             if any(self._missing(name) for name in self._closure(goal))
         ]
 
+    def stopped(self) -> list[Outcome]:
+        """List the trials that were stopped by request, and so are not made."""
+        return [o for o in self.outcomes.values() if o.status == "stopped"]
+
+    def _repr_html_(self) -> str:
+        trials = {n: o for n, o in self.outcomes.items() if n.startswith("trained/")}
+        made = sum(o.status == "ok" and o.made for o in trials.values())
+        kept = len(self.plan.trials()) - sum(o.status != "ok" or o.made for o in trials.values())
+        rows = [("trained", str(made)), ("kept", str(kept))]
+        rows += [(o.target, o.error) for o in [*self.failures()[:10], *self.stopped()[:10]]]
+        key = self.collated_key()
+        rows.append(("collated", key or "no"))
+        return box(f"Summary of {self.plan.name}", f"exit code {self.exit_code}", table(rows))
+
     @property
     def exit_code(self) -> int:
         """As make's: 0, or 2 after any error."""
@@ -137,7 +153,7 @@ def make(
     sweep: Sweep,
     request: Request | None = None,
     options: Options | None = None,
-    observe: Observer = lambda event: None,
+    observe: Observer | None = None,
 ) -> Summary:
     """Bring the goals up to date.
 
@@ -150,7 +166,7 @@ def make(
     options : Options, optional
         Where and how to run.
     observe : callable, optional
-        Takes the events of the run.
+        Takes the events of the run. In a notebook a display that changes in place, if not given.
 
     Returns
     -------
@@ -165,6 +181,9 @@ def make(
         If there is no cluster, or none that offers the resources.
     """
     options = options or Options()
+    if observe is None:
+        shown = Notebook(sweep.pipeline.objective) if in_notebook() else None
+        observe = shown or (lambda event: None)
     plan = sweep.plan(request)
     summary = Summary(plan, ignore_errors=options.ignore_errors)
     observe({"event": "plan", "plan": plan})

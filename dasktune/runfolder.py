@@ -118,6 +118,10 @@ class RunFolder:
             return sorted(os.listdir(f"{self.path}/attempts"))
         return []
 
+    def running_trials(self) -> list[str]:
+        """List the trials that are being attempted, without their keys."""
+        return [name.rpartition("-")[0] for name in self.running()]
+
     def tell(self, live: dict[str, Any]) -> None:
         """Put how the run stands into one small file, for those who watch from elsewhere."""
         scratch = f"{self.path}/live.{uuid.uuid4().hex[:8]}.tmp"

@@ -34,7 +34,7 @@ def count_words(board: Board) -> list[tuple[str, str]]:
     return [(f"{n} {state}", _STYLES.get(state, "dim")) for state, n in board.counts().items()]
 
 
-def draw(board: Board, now: float) -> Group:
+def draw(board: Board, now: float, width: int = 100) -> Group:
     """Draw a board: a line a stage, the running trials, the best so far, the time left.
 
     Parameters
@@ -43,6 +43,8 @@ def draw(board: Board, now: float) -> Group:
         What is known of the run.
     now : float
         The time, in seconds since 1970.
+    width : int
+        Of the terminal, in characters.
     """
     stages = Table.grid(padding=(0, 2))
     for name in STAGES:
@@ -50,7 +52,7 @@ def draw(board: Board, now: float) -> Group:
     parts: list[Any] = [stages]
     running = list(board.running())
     if running:
-        parts.append(_running(board, running, now))
+        parts.append(_running(board, running, now, width))
     parts += [
         Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in _foot(board, now)
     ]
@@ -92,15 +94,18 @@ def _stage(board: Board, name: str) -> tuple[Text, Text, Text]:
     return Text(name), word, Text(duration(seconds) if seconds else "", "dim")
 
 
-def _running(board: Board, rows: list[Row], now: float) -> Table:
+def _running(board: Board, rows: list[Row], now: float, width: int) -> Table:
     table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=60)
+    most = max(16, width - 36 - len(board.objective.metric))
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=most)
+    for _ in range(4):
+        table.add_column(no_wrap=True, overflow="ellipsis")
     for row in rows[:MOST_RUNNING]:
         epochs = f"/{row.epochs}" if row.epochs else ""
         epoch = f"epoch {row.epoch}{epochs}" if row.epoch else ""
         value = "" if row.value is None else f"{board.objective.metric} {row.value:.4g}"
         age = duration(max(0.0, now - row.since)) if row.since else ""
-        place = row.device or (f"worker {row.worker}" if row.worker != "none" else "")
+        place = row.device.partition(" (")[0] or ("" if "://" in row.worker else row.worker)
         table.add_row(f"  {row.id}", epoch, value, Text(place, "dim"), Text(age, "dim"))
     if len(rows) > MOST_RUNNING:
         table.add_row(f"  and {len(rows) - MOST_RUNNING} more")

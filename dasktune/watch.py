@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -63,6 +65,7 @@ class Watch:
         self._lock = threading.RLock()
         self._told: set[str] = set()  # targets whose end was told
         self._client: Client | None = None
+        self._missed: list[dict[str, Any]] = []  # what the page is told once there is one
         self._news = True
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._tell, name="dasktune-watch", daemon=True)
@@ -70,8 +73,9 @@ class Watch:
     def __call__(self, event: dict[str, Any]) -> None:
         """Take an event of this process."""
         with self._lock:
-            if self._take(event):
-                self._relay(event)
+            taken = self._take(event)
+        if taken:  # not under the lock, for which the client's own thread may be waiting
+            self._relay(event)
 
     def from_scheduler(self, message: dict[str, Any]) -> None:
         """Take a message that a worker logged; those of other runs are not ours."""
@@ -103,12 +107,18 @@ class Watch:
 
     def _relay(self, event: dict[str, Any]) -> None:
         """Tell the scheduler's page what only this process knows."""
-        if self._client is None or event["event"] not in ("finished", "kept", "over"):
+        if event["event"] not in ("finished", "kept", "over"):
             return
         if event["event"] == "finished":
             event = {"event": "ended", "outcome": asdict(event["outcome"])}
+        with self._lock:
+            client = self._client
+            if client is None:
+                if event["event"] == "kept":
+                    self._missed.append(event)
+                return
         with contextlib.suppress(Exception):
-            self._client.log_event(TOPIC, {**event, "run": self.board.run})
+            client.log_event(TOPIC, {**event, "run": self.board.run})
 
     def attach(self, client: Client) -> None:
         """Put the page into the scheduler's dashboard, and follow what the workers tell."""
@@ -118,9 +128,12 @@ class Watch:
         self({"event": "cluster", "dashboard": link})
         with self._lock:
             announced = {"event": "announced", "board": self.board.to_json(), "client": client.id}
-            with contextlib.suppress(Exception):
-                client.log_event(TOPIC, {**announced, "run": self.board.run})
-            self._client = client
+        with contextlib.suppress(Exception):
+            client.log_event(TOPIC, {**announced, "run": self.board.run})
+        with self._lock:
+            self._client, missed, self._missed = client, self._missed, []
+        for event in missed:
+            self._relay(event)
         client.subscribe_topic(TOPIC, lambda event: self.from_scheduler(event[1]))
 
     def end(self) -> None:
@@ -155,7 +168,7 @@ class Watch:
         with self._lock:
             self._news = False
             live = self.board.to_json(only_running=True)
-        self._folder.tell(live)
+        self._folder.tell({**live, "host": socket.gethostname(), "pid": os.getpid()})
 
     def _read_kept(self) -> None:
         kept = [t for t in self._plan.trials() if t.state is State.DONE and t.outcome is not None]

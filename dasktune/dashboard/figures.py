@@ -7,15 +7,8 @@ from typing import Any
 from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, Legend, Span
 from bokeh.plotting import figure
 
-COLOURS = {
-    "done": "#2f9e5b",
-    "kept": "#7bc29a",
-    "running": "#3b82d0",
-    "waiting": "#a8b0b9",
-    "failed": "#d64545",
-    "stopped": "#d99a2b",
-    "interrupted": "#b08ad6",
-}
+from dasktune.board import COLOURS
+
 RANKED = ("#e4572e", "#f0932b", "#e2b714")
 """Of the best three."""
 CLASSES = ("#3b4cc0", "#6a8bef", "#9abbe0", "#e0b089", "#ee8468", "#c8252c")

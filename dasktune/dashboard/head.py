@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html
 
-from dasktune.board import Board
-from dasktune.dashboard.figures import COLOURS, RANKED
+from dasktune.board import COLOURS, Board
+from dasktune.dashboard.figures import RANKED
 from dasktune.screen import duration
 
 

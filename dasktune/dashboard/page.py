@@ -16,10 +16,9 @@ import numpy as np
 from bokeh.events import DocumentReady
 from bokeh.models import ColumnDataSource, CustomJS, Div, Select
 
-from dasktune.board import Board, Row
+from dasktune.board import COLOURS, Board, Row
 from dasktune.dashboard.figures import (
     CLASSES,
-    COLOURS,
     RANKED,
     best_figure,
     curves_figure,
@@ -227,7 +226,7 @@ class Page:
         plot, names = self.parallel.plot, [one.name for one in laid]
         if list(plot.xaxis[0].major_label_overrides.values()) != names:
             plot.xaxis.ticker.ticks = list(range(len(names)))
-            plot.xaxis.major_label_overrides = dict(enumerate(names))  # type: ignore[assignment]
+            plot.xaxis.major_label_overrides = dict(enumerate(names))
             plot.x_range.update(start=-0.15, end=len(names) - 0.55)
             plot.center = [g for g in plot.center if "Span" not in type(g).__name__]
             for upright in uprights(len(names)):
@@ -247,9 +246,9 @@ class Page:
         if not new:
             self.trials.show(data)
             return
-        names = list(dict.fromkeys(name for row in rows for name in row.axes))
+        varied = list(dict.fromkeys(name for row in rows for name in row.axes))
         columns = [column("trial", "trial", "text", 200), column("state", "state", "state", 90)]
-        for name in names:
+        for name in varied:
             values = [row.axes.get(name) for row in rows]
             numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
             data[f"axis {name}"] = values if numeric else [str(v) for v in values]

@@ -13,7 +13,7 @@ from bokeh.models import (
     TableColumn,
 )
 
-from dasktune.dashboard.figures import COLOURS
+from dasktune.board import COLOURS
 from dasktune.dashboard.style import style
 
 _STATE = "".join(f"value=='{state}'?'{colour}':" for state, colour in COLOURS.items())
