@@ -31,7 +31,8 @@ TEXT = """
 (() => { const read = node => node.shadowRoot ? read(node.shadowRoot)
   : node.nodeType == 3 ? node.textContent
   : ["STYLE", "SCRIPT"].includes(node.nodeName) ? ""
-  : [...node.childNodes].map(read).join(node.nodeName == "DIV" ? "\\n" : " ");
+  : node.nodeName == "DIV" ? `\\n${[...node.childNodes].map(read).join(" ")}\\n`
+  : [...node.childNodes].map(read).join(" ");
   return read(document.body) })()
 """
 """Reads the text of a page, also inside of Bokeh's shadow roots."""
@@ -122,14 +123,13 @@ class Tab:
         """Read the page."""
         return str(self.run(TEXT))
 
-    def wait(self, script: str, seconds: float = 60) -> Any:
-        """Wait until a script's expression is true, and give its value."""
+    def wait(self, script: str, seconds: float = 40) -> None:
+        """Wait until a script's expression is true."""
         deadline = time.monotonic() + seconds
         while True:
             with contextlib.suppress(RuntimeError):
-                value = self.run(script)
-                if value:
-                    return value
+                if self.run(f"!!({script})"):
+                    return
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not true within {seconds} s: {script}")
             time.sleep(0.1)
