@@ -38,7 +38,8 @@ def column(name: str, title: str, kind: str, width: int) -> TableColumn:
         "number": lambda: NumberFormatter(format="0.[00000]", **right),
         "small": lambda: HTMLTemplateFormatter(
             template="<div style='text-align:right'>"
-            "<%= value === null || isNaN(value) ? '' : Number(value.toPrecision(5)) %></div>"
+            "<%= value === null || isNaN(value) ? '' : value && Math.abs(value) < 1e-3 "
+            "? value.toExponential(2) : Number(value.toPrecision(5)) %></div>"
         ),
         "seconds": lambda: NumberFormatter(format="0.0", **right),
         "whole": lambda: NumberFormatter(format="0,0", **right),
