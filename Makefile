@@ -26,6 +26,7 @@ bench: $(VENV)/.test
 # The pictures in docs/images, of sweeps that are really made; needs Debian's chromium.
 screenshots: $(VENV)/.test
 	$(BIN)/python scripts/take-report-screenshots
+	$(BIN)/python scripts/take-dashboard-screenshots
 
 # What tests need of Debian's packages; without them those tests skip, and say so.
 packages:

@@ -1,13 +1,24 @@
-"""Capturing what a trial prints and logs into its own file."""
+"""Capturing what a trial prints and logs into its own file, live, also with several at once.
+
+What a thread writes goes where that thread's trial wants it. A thread that a trial started by
+itself has no mark of it; its words go to the trial if it is the only one in this process, and
+else to where they would have gone without capture.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import sys
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any
+
+_mine = threading.local()
+_lock = threading.Lock()
+_active: list[_Sink] = []
+_installed = contextlib.ExitStack()
 
 
 class _Late:
@@ -42,27 +53,82 @@ class _Late:
         return getattr(self._opened(), name)
 
 
-class _Both:
-    """A text stream that writes to two."""
+class _Sink:
+    """The file of one capture."""
 
-    def __init__(self, first: IO[str], second: IO[str]) -> None:
-        self._first, self._second = first, second
+    def __init__(self, file: _Late, *, tee: bool) -> None:
+        self.file = file
+        self.tee = tee
+
+    def write(self, text: str) -> None:
+        self.file.write(text)
+        if "\r" in text:  # a progress bar, whose line does not end for long
+            self.file.flush()
+
+
+def _sink() -> _Sink | None:
+    """Give the capture that this thread writes to."""
+    own: list[_Sink] = getattr(_mine, "sinks", [])
+    if own:
+        return own[-1]
+    return _active[-1] if len(_active) == 1 else None
+
+
+class _Router:
+    """A standard stream that sends what is written to the writing thread's capture."""
+
+    def __init__(self, beneath: Any) -> None:
+        self.beneath = beneath
 
     def write(self, text: str) -> int:
-        self._second.write(text)
-        return self._first.write(text)
+        sink = _sink()
+        if sink is None:
+            return int(self.beneath.write(text) or 0)
+        sink.write(text)
+        if sink.tee:
+            self.beneath.write(text)
+        return len(text)
 
     def flush(self) -> None:
-        self._first.flush()
-        self._second.flush()
+        sink = _sink()
+        if sink is not None:
+            sink.file.flush()
+        if sink is None or sink.tee:
+            self.beneath.flush()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._first, name)
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def isatty(self) -> bool:
+        sink = _sink()  # a log wants no colours
+        return bool(self.beneath.isatty()) if sink is None or sink.tee else False
+
+    def close(self) -> None:
+        """Stay open: the stream beneath is not ours."""
+
+    def __getattr__(self, name: str) -> Any:  # fileno, encoding, buffer and so forth
+        return getattr(self.beneath, name)
+
+
+class _Handler(logging.Handler):
+    """Writes records into the capture of the thread that logs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sink = _sink()
+        if sink is None:
+            return
+        try:
+            sink.write(self.format(record) + "\n")
+        except Exception:
+            self.handleError(record)
 
 
 @contextlib.contextmanager
 def capture(path: str, *, tee: bool = False) -> Iterator[Any]:
-    """Send stdout, stderr, logging and warnings of this process to a file, line by line.
+    """Send what this thread prints, logs and warns to a file, line by line.
+
+    Records of level INFO and above are taken, unless the root logger's level was set.
 
     Parameters
     ----------
@@ -76,19 +142,37 @@ def capture(path: str, *, tee: bool = False) -> Iterator[Any]:
     file
         The file, for writing.
     """
-    log: Any = _Late(path)
-    handler = logging.StreamHandler(log)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    out: Any = _Both(sys.stdout, log) if tee else log
-    err: Any = _Both(sys.stderr, log) if tee else log
-    root.addHandler(handler)
-    logging.captureWarnings(True)
+    file = _Late(path)
+    sink = _Sink(file, tee=tee)
+    own = _mine.__dict__.setdefault("sinks", [])
+    with _lock:
+        if not _active:
+            _install()
+        _active.append(sink)
+        own.append(sink)
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            with warnings.catch_warnings():
-                yield log
+        yield file
     finally:
-        logging.captureWarnings(False)
-        root.removeHandler(handler)
-        log.close()
+        with _lock:
+            own.remove(sink)
+            _active.remove(sink)
+            if not _active:
+                _installed.close()
+        file.close()
+
+
+def _install() -> None:
+    """Put the routers in the place of the standard streams, until the last capture ends."""
+    root = logging.getLogger()
+    handler = _Handler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    if root.level == logging.WARNING and not root.handlers:
+        root.setLevel(logging.INFO)
+        _installed.callback(root.setLevel, logging.WARNING)
+    root.addHandler(handler)
+    _installed.callback(root.removeHandler, handler)
+    _installed.enter_context(warnings.catch_warnings())
+    logging.captureWarnings(True)
+    _installed.callback(logging.captureWarnings, False)
+    _installed.enter_context(contextlib.redirect_stdout(_Router(sys.stdout)))
+    _installed.enter_context(contextlib.redirect_stderr(_Router(sys.stderr)))

@@ -94,7 +94,10 @@ def collate(
         task = replace(task, specs=specs)
     key = collate_key(task.code, task.objective, outcomes)
     final = store.collated(key)
-    if any(o.status in ("skipped", "interrupted") for o in outcomes):
+    waits = (
+        ("skipped", "interrupted") if task.ignore_errors else ("skipped", "interrupted", "stopped")
+    )
+    if any(o.status in waits for o in outcomes):
         return Outcome(TARGET, key, status="skipped", made=False)
     try:
         stamp = None if task.force else store.stamp(final)
@@ -191,7 +194,12 @@ def assemble(
             if stamp is None:
                 raise StampError(f"the result of {outcome.target} is gone; run again.")
         stamps.append(stamp)
-    return dataset_of(specs, outcomes, stamps, objective, pipeline, facts)
+    stopped = {
+        spec.id: store.failure(spec.id, outcome.key).get("curve")
+        for spec, outcome in zip(specs, outcomes, strict=True)
+        if outcome.status == "stopped"
+    }
+    return dataset_of(specs, outcomes, stamps, objective, pipeline, facts, stopped)
 
 
 def dataset_of(
@@ -201,6 +209,7 @@ def dataset_of(
     objective: Objective,
     pipeline: str,
     facts: dict[str, Any] | None = None,
+    stopped: dict[str, Any] | None = None,
 ) -> xr.Dataset:
     """Lay what the stamps of trials hold out as one dataset.
 
@@ -210,12 +219,15 @@ def dataset_of(
         The trials, what became of them, and their stamps (None without one), in one order.
     objective, pipeline, facts
         Kept in the dataset's attributes.
+    stopped : dict of str to dict, optional
+        The curves of trials that were stopped by request, which have no stamp.
 
     Returns
     -------
     xarray.Dataset
         Dimensions ``trial`` and ``epoch`` (and those that a metric brings). Metrics are
-        variables of float64, NaN where a trial has no such epoch or failed. Hyperparameters,
+        variables of float64, NaN where a trial has no such epoch or failed; one that was
+        stopped has its curve up to there, and no ``objective``. Hyperparameters,
         the replicate, ``status``, ``error``, ``seconds``, ``finished``, ``worker``, ``device``,
         ``key`` and ``objective`` (the value) are coordinates on ``trial``.
     """
@@ -223,6 +235,9 @@ def dataset_of(
 
     bodies: list[dict[str, Any] | None] = [s.body if s is not None else None for s in stamps]
     curves = [body["result"]["curve"] if body else None for body in bodies]
+    for index, spec in enumerate(specs):
+        if spec.id in (stopped or {}):
+            curves[index] = (stopped or {})[spec.id]
     epochs = max((curve["epochs"] for curve in curves if curve), default=0)
     variables = _metrics(curves, epochs)
     names = list(dict.fromkeys(name for spec in specs for name in spec.axes()))

@@ -81,6 +81,27 @@ class Curve:
         return curve
 
 
+def thin(tree: dict[str, Any], points: int) -> dict[str, tuple[list[int], list[float]]]:
+    """Thin out a curve's JSON form for a look: of each plain metric, some epochs and values.
+
+    Parameters
+    ----------
+    tree : dict
+        What `Curve.to_json` gave.
+    points : int
+        Most points a metric; the last epoch is among them.
+    """
+    thinned = {}
+    for name, column in tree["columns"].items():
+        if name in tree["dims"]:
+            continue
+        known = [(epoch, float(v)) for epoch, v in enumerate(column) if v is not None]
+        stride = -(-len(known) // points) or 1
+        some = known[::-1][::stride][::-1]
+        thinned[name] = ([epoch for epoch, _ in some], [value for _, value in some])
+    return thinned
+
+
 def numbers_of(tree: Any) -> Any:
     """Read a column, or a value, of a curve's JSON form as an array of float64."""
     if isinstance(tree, list):

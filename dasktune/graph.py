@@ -15,8 +15,8 @@ from dask.delayed import Delayed, delayed
 from dasktune import drain
 from dasktune.collate import CollateTask, collate
 from dasktune.commit import shared_sync
+from dasktune.events import mailbox
 from dasktune.job import TrainTask
-from dasktune.outbox import outbox_of
 from dasktune.outcome import Alone, Outcome, TargetFailed
 from dasktune.plan import Plan
 from dasktune.preprocess import PreprocessTask, preprocess
@@ -225,27 +225,27 @@ def _key(name: str) -> str:
 
 def preprocess_node(task: PreprocessTask) -> Outcome:
     """Preprocess, on a worker."""
-    return preprocess(task, worker=_worker_name(), emit=_emit)
+    return preprocess(task, worker=_worker_name(), emit=mailbox(task.run))
 
 
 def train_node(task: TrainTask, data: Outcome) -> Outcome:
     """Train one trial, on a worker that offers the resources."""
     _stay(task)
-    outcome = train(task, data, worker=_worker_name(), emit=_emit)
+    outcome = train(task, data, worker=_worker_name(), emit=mailbox(task.run))
     return _unless_left(task, outcome, outcome)
 
 
 def group_node(group: GroupTask, data: Outcome) -> tuple[Outcome | Alone, ...]:
     """Train the trials of a group, on a worker that offers the resources."""
     _stay(group.tasks[0])
-    outcomes = train_group(group, data, worker=_worker_name(), emit=_emit)
+    outcomes = train_group(group, data, worker=_worker_name(), emit=mailbox(group.tasks[0].run))
     return _unless_left(group.tasks[0], outcomes, *outcomes)
 
 
 def part_node(task: TrainTask, parts: tuple[Outcome | Alone, ...], data: Outcome) -> Outcome:
     """Take what became of one trial of a group, or train it if it was left to do so."""
     _stay(task)
-    outcome = part(task, parts, data, worker=_worker_name(), emit=_emit)
+    outcome = part(task, parts, data, worker=_worker_name(), emit=mailbox(task.run))
     return _unless_left(task, outcome, outcome)
 
 
@@ -293,7 +293,7 @@ def trained_node(known: _Known, *made: Outcome) -> tuple[Outcome, ...]:
 
 def collate_node(task: CollateTask, outcomes: tuple[Outcome, ...]) -> Outcome:
     """Collate, on a worker."""
-    return collate(task, outcomes, worker=_worker_name(), emit=_emit)
+    return collate(task, outcomes, worker=_worker_name(), emit=mailbox(task.run))
 
 
 def _worker_name() -> str:
@@ -303,12 +303,3 @@ def _worker_name() -> str:
         return str(get_worker().name)
     except ValueError:
         return "threads"
-
-
-def _emit(event: dict[str, Any]) -> None:
-    from distributed import get_worker
-
-    try:
-        outbox_of(get_worker()).put(event)
-    except Exception:
-        return  # events are for watching; training never waits or fails for them

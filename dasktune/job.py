@@ -168,6 +168,7 @@ class Job:
             checkpoint_every=pipeline.checkpoint_every,
             budget=budget if isinstance(budget, int) else None,
             stop_flag=self.run.interrupt_flag,
+            end_flag=self.run.end_flag(self.task.spec.id),
             emit=emit,
         )
 
@@ -247,20 +248,38 @@ class Job:
             "versions": versions(),
         }
 
-    def interrupted(self, seconds: float) -> Outcome:
-        """Tell that the trial was left at its checkpoint."""
-        return Outcome(self.task.target, self.key, status="interrupted", seconds=seconds)
+    def interrupted(self, seconds: float, trial: Trial | None = None) -> Outcome:
+        """Tell that the trial was left at its checkpoint, or was stopped by request.
+
+        A stopped trial gets no stamp: its key stands for the whole of its training. What there
+        is of it is its checkpoint, and its curve in the record of how it ended.
+        """
+        if trial is None or not trial.stopped:
+            return Outcome(self.task.target, self.key, status="interrupted", seconds=seconds)
+        error = f"stopped by request after {len(trial.curve.rows)} epochs"
+        outcome = Outcome(
+            self.task.target, self.key, status="stopped", seconds=seconds, error=error
+        )
+        self._record(outcome, type="Stopped", curve=trial.curve.to_json())
+        return outcome
 
     def failed(self, error: BaseException, seconds: float) -> Outcome:
         """Record a failure, and stop the run unless it is to go on."""
         outcome = Outcome(
             self.task.target, self.key, status="failed", seconds=seconds, error=_one_line(error)
         )
-        about = {"axes": dict(self.task.spec.axes()), "parts": self.parts}
-        _record_failure(self.store, self.task.spec.id, self.key, outcome, error, about)
+        self._record(outcome, type=type(error).__name__)
         if not self.task.ignore_errors and not self.task.keep_going:
             self.run.stop(outcome.target)
         return outcome
+
+    def _record(self, outcome: Outcome, **how: Any) -> None:
+        about = {"axes": dict(self.task.spec.axes()), "parts": self.parts, **how}
+        _record_failure(self.store, self.task.spec.id, self.key, outcome, about)
+
+    def keep_log(self, log: str) -> None:
+        """Keep the log of a trial that gets no stamp."""
+        _keep_log(self.store, self.task.spec.id, self.key, log)
 
     def log_failure(self, error: BaseException, log: Any) -> None:
         """Write the traceback into the log, and keep the log."""
@@ -268,7 +287,7 @@ class Job:
         with contextlib.suppress(OSError):  # the failure itself matters more than its log
             traceback.print_exception(error, file=log)
             log.flush()
-        _keep_log(self.store, self.task.spec.id, self.key, log.name)
+        self.keep_log(log.name)
 
     @property
     def _final(self) -> str:
@@ -347,19 +366,13 @@ def _keep_log(store: Store, trial: str, key: str, log: str) -> None:
 
 
 def _record_failure(
-    store: Store,
-    trial: str,
-    key: str,
-    outcome: Outcome,
-    error: BaseException,
-    about: dict[str, Any],
+    store: Store, trial: str, key: str, outcome: Outcome, about: dict[str, Any]
 ) -> None:
     failed = store.failed(trial, key)
     tree = {
         **about,
         "target": outcome.target,
         "error": outcome.error,
-        "type": type(error).__name__,
         "seconds": outcome.seconds,
         "when": time.time(),
     }

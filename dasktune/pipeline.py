@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dasktune.config import Config, TrialSpec, Value, plain
+from dasktune.dag import Dag
 from dasktune.design import Design
 from dasktune.domain import literal
 from dasktune.errors import PipelineError, UsageError, did_you_mean
+from dasktune.markup import box, table
 from dasktune.objective import Objective
 from dasktune.space import Space
 
@@ -168,8 +170,31 @@ class Pipeline:
             changed.design = self.design.override(narrowed)
         return changed
 
+    def visualize(self) -> Dag:
+        """Draw the DAG: raw inputs, preprocessed, the trials, trained, collated, all.
+
+        Returns
+        -------
+        Dag
+            A notebook shows it; ``save("dag.svg")`` writes it.
+        """
+        return Dag(self.inputs, [spec.id for spec in self.trials()])
+
+    def _repr_html_(self) -> str:
+        space = [(name, repr(domain)) for name, domain in self.space.domains.items()]
+        recipes = [
+            ("objective", str(self.objective)),
+            ("resources", ", ".join(f"{k}={v:g}" for k, v in self.resources.items())),
+            *((f"{role}()", _settings(values)) for role, values in self.variables.items()),
+        ]
+        return box("Pipeline", self.design.describe(), table(space), table(recipes))
+
     def __repr__(self) -> str:
         return f"<Pipeline: {self.design.describe()}, {self.objective}>"
+
+
+def _settings(values: Mapping[str, Value]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in values.items()) or "no variables"
 
 
 def _resources(resources: Mapping[str, float]) -> dict[str, float]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from dasktune.config import TrialSpec
+from dasktune.dag import Dag
 from dasktune.errors import UsageError, did_you_mean
+from dasktune.markup import box, table
 from dasktune.outcome import Outcome
 
 GOALS = ("all", "preprocessed", "trained", "collated")
@@ -160,6 +163,22 @@ class Plan:
             return None
         waves = -(-(self.count(State.STALE) + self.count(State.PENDING)) // max(1, jobs))
         return waves * self.earlier_seconds
+
+    def visualize(self) -> Dag:
+        """Draw the targets, coloured by whether they are done, out of date or pending."""
+        states = {t.name: t.state.value for t in self.targets.values() if not t.phony}
+        return Dag((), [spec.id for spec in self.specs], states)
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for name in ("preprocessed", "trained", "collated"):
+            targets = self.trials() if name == "trained" else [self.targets.get(name)]
+            found = [t for t in targets if t is not None]
+            reasons = Counter(t.reason or "up to date" for t in found)
+            words = "; ".join(f"{n} {reason}" for reason, n in reasons.most_common(4))
+            rows.append((name, len(found), words))
+        note = "nothing to be done" if self.up_to_date else f"{len(self.to_run())} targets to make"
+        return box(f"Plan of {self.name}", note, table(rows))
 
     def to_json(self) -> dict[str, Any]:
         """Give the table in a JSON-able form."""

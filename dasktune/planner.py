@@ -173,10 +173,13 @@ class Planner:
         return replace(target, state=State.STALE, reason=self._why_trial(spec, key, parts))
 
     def _why_trial(self, spec: TrialSpec, key: str, parts: dict[str, Any]) -> str:
+        failed = key in self._listing("failed").get(spec.id, ())
+        if failed and self.store.failure(spec.id, key).get("type") == "Stopped":
+            return "stopped by request last time"
         saved = self._saved(spec, parts)
         if saved is not None and not saved.final:
             return "interrupted; goes on from its checkpoint"
-        if key in self._listing("failed").get(spec.id, ()):
+        if failed:
             return "failed last time"
         reason = self._difference("trained", spec.id, parts) or "never trained"
         return f"{reason}; goes on from epoch {saved.epoch}" if saved is not None else reason

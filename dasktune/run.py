@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import threading
 import time
@@ -12,24 +11,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from dasktune.board import Board
 from dasktune.collate import collation, show
 from dasktune.commit import sweep as sweep_tmp
 from dasktune.grouping import Candidate, partition
+from dasktune.markup import box, table
+from dasktune.notebook import Notebook, in_notebook
 from dasktune.outcome import Alone, Outcome, TargetFailed
 from dasktune.plan import Plan, Request, State
 from dasktune.runfolder import RunFolder
 from dasktune.store import Store
 from dasktune.sweep import Sweep
+from dasktune.watch import Observer, Watch
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from dasktune.graph import Tasks
     from dasktune.traingroup import GroupTask
-
-Observer = Callable[[dict[str, Any]], None]
-"""Takes the events of a run, one by one: ``plan``, ``cluster``, ``started``, ``report``,
-``resumed``, ``finished`` (with an `Outcome`), ``note``."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +101,20 @@ class Summary:
             if any(self._missing(name) for name in self._closure(goal))
         ]
 
+    def stopped(self) -> list[Outcome]:
+        """List the trials that were stopped by request, and so are not made."""
+        return [o for o in self.outcomes.values() if o.status == "stopped"]
+
+    def _repr_html_(self) -> str:
+        trials = {n: o for n, o in self.outcomes.items() if n.startswith("trained/")}
+        made = sum(o.status == "ok" and o.made for o in trials.values())
+        kept = len(self.plan.trials()) - sum(o.status != "ok" or o.made for o in trials.values())
+        rows = [("trained", str(made)), ("kept", str(kept))]
+        rows += [(o.target, o.error) for o in [*self.failures()[:10], *self.stopped()[:10]]]
+        key = self.collated_key()
+        rows.append(("collated", key or "no"))
+        return box(f"Summary of {self.plan.name}", f"exit code {self.exit_code}", table(rows))
+
     @property
     def exit_code(self) -> int:
         """As make's: 0, or 2 after any error."""
@@ -140,7 +153,7 @@ def make(
     sweep: Sweep,
     request: Request | None = None,
     options: Options | None = None,
-    observe: Observer = lambda event: None,
+    observe: Observer | None = None,
 ) -> Summary:
     """Bring the goals up to date.
 
@@ -153,7 +166,7 @@ def make(
     options : Options, optional
         Where and how to run.
     observe : callable, optional
-        Takes the events of the run.
+        Takes the events of the run. In a notebook a display that changes in place, if not given.
 
     Returns
     -------
@@ -168,6 +181,9 @@ def make(
         If there is no cluster, or none that offers the resources.
     """
     options = options or Options()
+    if observe is None:
+        shown = Notebook(sweep.pipeline.objective) if in_notebook() else None
+        observe = shown or (lambda event: None)
     plan = sweep.plan(request)
     summary = Summary(plan, ignore_errors=options.ignore_errors)
     observe({"event": "plan", "plan": plan})
@@ -188,20 +204,23 @@ def make(
         tee=options.tee,
     )
 
+    board = Board.of(plan, sweep.pipeline.objective, name, sweep.store.root, time.time())
+    watch = Watch(board, plan, run, observe)
+
     def took(outcome: Outcome) -> None:
         summary.outcomes[outcome.target] = outcome
-        observe({"event": "finished", "outcome": outcome})
+        watch({"event": "finished", "outcome": outcome})
 
     try:
-        with _signals(run, summary, observe):
+        with watch, _signals(run, summary, watch):
             if options.cluster == "none":
-                _run_here(sweep, plan, tasks, options, took, observe)
+                _run_here(sweep, plan, tasks, options, took, watch)
             else:
-                _run_on_cluster(sweep, plan, tasks, options, run, took, observe)
+                _run_on_cluster(sweep, plan, tasks, options, run, took, watch)
     except KeyboardInterrupt:
         summary.interrupted = summary.interrupted or signal.SIGINT
     finally:
-        shutil.rmtree(run.path, ignore_errors=True)
+        run.remove()
     return summary
 
 
@@ -291,7 +310,7 @@ def _run_on_cluster(
     options: Options,
     run: RunFolder,
     took: Callable[[Outcome], None],
-    observe: Observer,
+    watch: Watch,
 ) -> None:
     """Submit the plan's graph, and follow it until all its nodes have ended."""
     from dasktune.cluster import check_resources, connect
@@ -299,8 +318,12 @@ def _run_on_cluster(
 
     def follow(client: Client) -> None:
         jobs = None if options.cluster == "local" else options.jobs
-        submission = Submission(client, plan, tasks, run, jobs, took, observe)
-        submission.follow(_groups(sweep, plan, tasks, options, submission.slots))
+        submission = Submission(client, plan, tasks, run, jobs, took)
+        watch.attach(client)
+        try:
+            submission.follow(_groups(sweep, plan, tasks, options, submission.slots))
+        finally:
+            watch.end()
 
     if isinstance(options.cluster, str):
         with connect(

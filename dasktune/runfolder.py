@@ -1,4 +1,4 @@
-"""The run's folder: how the driver and its workers tell each other when to stop.
+"""The run's folder: how the driver, its workers and those who watch tell each other things.
 
 Files are all they share for certain, on one machine and on a cluster.
 """
@@ -6,8 +6,11 @@ Files are all they share for certain, on one machine and on a cluster.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pickle
+import shutil
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +51,15 @@ class RunFolder:
     def interrupt(self, why: str) -> None:
         """Ask that nothing new is started and that what runs is left at its checkpoint."""
         _write(self.interrupt_flag, why)
+
+    def end_flag(self, trial: str) -> str:
+        """Name the file that asks one trial to end at its next epoch."""
+        return f"{self.path}/ends/{trial}"
+
+    def end(self, trial: str) -> None:
+        """Ask one trial to end at its next epoch."""
+        os.makedirs(f"{self.path}/ends", exist_ok=True)
+        _write(self.end_flag(trial), "")
 
     def stopping(self) -> bool:
         """Say whether nothing new is to be started."""
@@ -105,6 +117,40 @@ class RunFolder:
         with contextlib.suppress(OSError):
             return sorted(os.listdir(f"{self.path}/attempts"))
         return []
+
+    def running_trials(self) -> list[str]:
+        """List the trials that are being attempted, without their keys."""
+        return [name.rpartition("-")[0] for name in self.running()]
+
+    def tell(self, live: dict[str, Any]) -> None:
+        """Put how the run stands into one small file, for those who watch from elsewhere."""
+        scratch = f"{self.path}/live.{uuid.uuid4().hex[:8]}.tmp"
+        with contextlib.suppress(OSError):
+            with open(scratch, "w") as file:
+                json.dump(live, file)
+            os.replace(scratch, f"{self.path}/live.json")
+
+    def told(self) -> dict[str, Any] | None:
+        """Read how the run stands; None where nothing is told, or what is told is damaged."""
+        try:
+            with open(f"{self.path}/live.json") as file:
+                live = json.load(file)
+        except (OSError, ValueError):
+            return None
+        return live if isinstance(live, dict) else None
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def run_folders(root: str) -> list[RunFolder]:
+    """List the runs that a store holds, oldest first; a run that is over holds none."""
+    try:
+        names = sorted(os.listdir(f"{root}/runs"))
+    except OSError:
+        return []
+    return [RunFolder(f"{root}/runs/{name}") for name in names]
 
 
 def _append(path: str) -> int:

@@ -10,20 +10,22 @@
     ├── collated.zarr           a link to the newest, for people; never read back as truth
     ├── checkpoints/<trial>-<lineage>/   epoch-N.pt of a trial that is not finished, and
     │                           final-N.pt where it ended, for a longer budget to go on from
-    ├── failed/<trial>-<key>/   error.json and log.txt of the last failure
+    ├── failed/<trial>-<key>/   error.json and log.txt of the last failure, or of a stop
     ├── sources/<digest>.json   the code that results were made with
-    ├── runs/<run>/             what a run leaves behind: events, attempts, its stop flag
+    ├── runs/<run>/             while a run goes on: how it stands, attempts, stop flags
     └── tmp/                    targets in the making; moved to their place when complete
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dasktune.errors import StampError, StoreError
 from dasktune.fingerprint import KEY_LENGTH
@@ -136,6 +138,15 @@ class Store:
             If it is there, but truncated, edited or of another schema.
         """
         return read_stamp(f"{folder}/.stamp")
+
+    def failure(self, trial: str, key: str) -> dict[str, Any]:
+        """Read the record of how a trial failed or was stopped; empty where there is none."""
+        try:
+            with open(f"{self.failed(trial, key)}/error.json", encoding="utf-8") as file:
+                tree = json.load(file)
+        except (OSError, ValueError):
+            return {}
+        return tree if isinstance(tree, dict) else {}
 
     def listing(self, kind: str) -> dict[str, list[str]]:
         """List the keys that exist of each trial (or of the one target) of a kind.

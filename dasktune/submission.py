@@ -16,7 +16,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dasktune.graph import Tasks, build
-from dasktune.outbox import TOPIC
 from dasktune.outcome import Outcome, TargetFailed
 from dasktune.plan import Plan
 from dasktune.runfolder import RunFolder
@@ -61,8 +60,8 @@ class Submission:
         Says whether the run is to stop.
     jobs : int or None
         As many workers are used as train so many trials at a time; None for all.
-    took, observe : callable
-        Take the outcomes, and the events of the workers.
+    took : callable
+        Takes the outcomes.
 
     Attributes
     ----------
@@ -78,14 +77,12 @@ class Submission:
         run: RunFolder,
         jobs: int | None,
         took: Callable[[Outcome], None],
-        observe: Callable[[dict[str, Any]], None],
     ) -> None:
         self._client = client
         self._plan = plan
         self._tasks = tasks
         self._run = run
         self._took = took
-        self._observe = observe
         rooms = _rooms(client, tasks)
         self._workers = _some_workers(rooms, jobs)
         chosen = rooms if self._workers is None else self._workers
@@ -103,8 +100,6 @@ class Submission:
         groups : sequence of GroupTask
             Trials that are trained together.
         """
-        self._observe({"event": "cluster", "dashboard": self._client.dashboard_link})
-        self._client.subscribe_topic(TOPIC, self._events)
         try:
             waiting = self._plan.waiting()
             if len(self._plan.trials()) <= WHOLE:
@@ -114,7 +109,6 @@ class Submission:
         finally:
             with contextlib.suppress(Exception):
                 self._client.cancel(list(self._futures))
-                self._client.unsubscribe_topic(TOPIC)
 
     def _in_parts(self, waiting: Sequence[str], groups: Sequence[GroupTask]) -> None:
         """Make the stages one by one, and the trials some at a time."""
@@ -226,10 +220,6 @@ class Submission:
                 self._took(outcome)
         self._futures.discard(future)
         future.release()
-
-    def _events(self, message: tuple[float, Any]) -> None:
-        for event in message[1]:
-            self._observe(event)
 
 
 def _outcomes_of(future: Future, result: Any, names: Sequence[str]) -> list[Outcome]:

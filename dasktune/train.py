@@ -6,14 +6,16 @@ A plain function of plain data. It runs in a Dask worker, under GNU make, or in 
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 
 from dasktune.capture import capture
 from dasktune.commit import staging
 from dasktune.job import Job, TrainTask, objective_value, open_splits
 from dasktune.outcome import Outcome, TargetFailed
+from dasktune.pipeline import Pipeline
 from dasktune.recipe import recipe_pipeline
 from dasktune.seeding import seed_everything, threads
-from dasktune.trial import Emit, Interrupted
+from dasktune.trial import Emit, Interrupted, Trial
 
 
 def train(
@@ -45,7 +47,8 @@ def train(
     Returns
     -------
     Outcome
-        With ``status`` ``"ok"``, ``"skipped"`` or ``"interrupted"``; ``"failed"`` with `-i`.
+        With ``status`` ``"ok"``, ``"skipped"``, ``"interrupted"`` or ``"stopped"``; ``"failed"``
+        with `-i`.
 
     Raises
     ------
@@ -57,13 +60,20 @@ def train(
     if known is not None:
         return known
     started = time.perf_counter()
-    emit({"event": "started", "target": task.target, "worker": worker})
+    trial: Trial | None = None
+    outcome: Outcome | None = None
     try:
         job.begin()
         with staging(job.store, job.name) as folder:
-            return _train(job, folder, emit, alone)
+            where = {"worker": worker, "log": f"{folder}/log.txt"}
+            emit({"event": "started", "target": task.target, **where})
+            pipeline = recipe_pipeline(job.store, task.sources, "train", task.code)
+            trial = job.trial(pipeline, emit)
+            outcome = _train(job, pipeline, trial, folder, alone)
+            return outcome
     except Interrupted:
-        return job.interrupted(time.perf_counter() - started)
+        outcome = job.interrupted(time.perf_counter() - started, trial)
+        return outcome
     except Exception as error:
         outcome = job.failed(error, time.perf_counter() - started)
         if debug:
@@ -73,12 +83,12 @@ def train(
         raise TargetFailed(outcome) from None
     finally:
         job.end()
+        if outcome is not None and outcome.status != "interrupted":
+            emit({"event": "ended", "outcome": asdict(outcome)})
 
 
-def _train(job: Job, folder: str, emit: Emit, alone: str) -> Outcome:
+def _train(job: Job, pipeline: Pipeline, trial: Trial, folder: str, alone: str) -> Outcome:
     task = job.task
-    pipeline = recipe_pipeline(job.store, task.sources, "train", task.code)
-    trial = job.trial(pipeline, emit)
     started = time.perf_counter()
     with capture(f"{folder}/log.txt", tee=task.tee) as log, threads(pipeline.threads):
         try:
@@ -88,6 +98,8 @@ def _train(job: Job, folder: str, emit: Emit, alone: str) -> Outcome:
             splits.check_unchanged()
             objective_value(pipeline, trial.curve)
         except Interrupted:
+            if trial.stopped:
+                job.keep_log(log.name)
             raise
         except BaseException as error:
             job.log_failure(error, log)

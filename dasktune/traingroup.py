@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,7 +23,6 @@ from dasktune.trial import Emit
 
 FUSED_ATTEMPTS = 2
 """Times that a worker process may die under a group before its trials are trained one by one."""
-_REPORT_EVERY = 0.5  # seconds between two events of one trial: a group has hundreds of them
 
 
 @dataclass(frozen=True)
@@ -160,8 +158,6 @@ class _GroupNode:
         pipeline = recipe_pipeline(store, task.sources, "train", task.code)
         splits = open_splits(store, self.data, task.staging)
         by_id = {job.task.spec.id: job for job in jobs}
-        events = _Events(self.emit, self.worker)
-        trials = [job.trial(pipeline, events) for job in jobs]
         for job in jobs:
             job.begin()
         with (
@@ -169,6 +165,8 @@ class _GroupNode:
             capture(f"{scratch}/log.txt", tee=task.tee),
             threads(pipeline.threads),
         ):
+            events = _Events(self.emit, {"worker": self.worker, "log": f"{scratch}/log.txt"})
+            trials = [job.trial(pipeline, events) for job in jobs]
             for end in pipeline.train.train_together(  # type: ignore[attr-defined]
                 trials,
                 splits,
@@ -180,7 +178,9 @@ class _GroupNode:
                 if end.alone:
                     self.alone[job.task.target] = end.alone
                 elif end.interrupted:
-                    self._end(job, job.interrupted(end.seconds))
+                    if end.trial.stopped:
+                        job.keep_log(f"{scratch}/log.txt")
+                    self._end(job, job.interrupted(end.seconds, end.trial))
                 else:
                     splits.check_unchanged()
                     self._end(job, self._commit(job, scratch, end, pipeline))
@@ -207,18 +207,16 @@ class _GroupNode:
 
 
 class _Events:
-    """Thins out the events of many trials, and tells of each trial's start."""
+    """Tells of each trial's start before its first event."""
 
-    def __init__(self, emit: Emit, worker: str) -> None:
+    def __init__(self, emit: Emit, where: dict[str, str]) -> None:
         self._emit = emit
-        self._worker = worker
-        self._told: dict[str, float] = {}
+        self._where = where
+        self._told: set[str] = set()
 
     def __call__(self, event: dict[str, Any]) -> None:
-        trial, now = event["trial"], time.monotonic()
-        if trial not in self._told:
-            target = f"trained/{trial}"
-            self._emit({"event": "started", "target": target, "worker": self._worker})
-        if now - self._told.get(trial, 0.0) >= _REPORT_EVERY:
-            self._told[trial] = now
-            self._emit(event)
+        if event["trial"] not in self._told:
+            self._told.add(event["trial"])
+            target = f"trained/{event['trial']}"
+            self._emit({"event": "started", "target": target, **self._where})
+        self._emit(event)

@@ -16,11 +16,12 @@ Emit = Callable[[dict[str, Any]], None]
 """Takes one small event, such as ``{"event": "report", "trial": …}``; never raises."""
 
 _LOOK_EVERY = 0.2  # seconds between two looks at the stop flag
+_LOOK_FOR_END_EVERY = 1.0  # and at the flag that ends this trial alone
 
 
 class Interrupted(BaseException):
-    """The trial was asked to stop and is at a checkpoint; not an `Exception`, so that
-    ``except Exception`` in a train function lets it pass.
+    """The trial was asked to end and is at a checkpoint, if it has any; not an `Exception`, so
+    that ``except Exception`` in a train function lets it pass.
     """
 
 
@@ -37,6 +38,8 @@ class Trial:
         The replicate's axis and number, such as ``{"seed": 0}``.
     id : str
         The trial's name.
+    stopped : bool
+        Whether it, alone, was asked to end (``dasktune stop``).
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Trial:
         checkpoint_every: float = 30.0,
         budget: int | None = None,
         stop_flag: str = "",
+        end_flag: str = "",
         emit: Emit = lambda event: None,
     ) -> None:
         self.config: Config = spec.config
@@ -55,16 +59,20 @@ class Trial:
         self.id: str = spec.id
         self.curve = Curve()
         self.resumed_at = 0
+        self.stopped = False
         self._folder = checkpoint_folder
         self._every = checkpoint_every
         self._budget = budget
         self._stop_flag = stop_flag
+        self._end_flag = end_flag
         self._emit = emit
         self._objects: dict[str, Any] = {}
         self._epoch: int | None = None
+        self._epochs: int | None = None
         self._saved_at = time.monotonic()
         self._looked_at = 0.0
         self._stopping = False
+        self._looked_for_end_at = 0.0
 
     def epochs(self, count: int) -> Iterator[int]:
         """Count the epochs, from where a checkpoint left off.
@@ -79,6 +87,7 @@ class Trial:
         int
             The epoch, from 0 or from the checkpoint's.
         """
+        self._epochs = count
         for epoch in range(self.resumed_at, count):
             self._epoch = epoch
             yield epoch
@@ -103,7 +112,8 @@ class Trial:
         epoch = len(self.curve.rows) if self._epoch is None else self._epoch
         self.curve.put(epoch, metrics)
         row = {k: v for k, v in self.curve.rows[epoch].items() if isinstance(v, float)}
-        self._emit({"event": "report", "trial": self.id, "epoch": epoch, "metrics": row})
+        where = {"trial": self.id, "epoch": epoch, "epochs": self._epochs}
+        self._emit({"event": "report", **where, "metrics": row})
 
     def checkpoint(self, **objects: Any) -> bool:
         """Name what a checkpoint holds, and go on from one if there is one.
@@ -147,13 +157,14 @@ class Trial:
         if last:
             self._save_final(next_epoch)
             return
-        if not self._objects or not self._folder:
-            return
-        stopping = self._asked_to_stop()
-        if stopping or time.monotonic() - self._saved_at >= self._every:
+        self.stopped = self._asked_to_end()
+        saves = bool(self._objects and self._folder)
+        stopping = saves and self._asked_to_stop()
+        due = time.monotonic() - self._saved_at >= self._every
+        if saves and (stopping or self.stopped or due):
             save_checkpoint(self._folder, self._objects, next_epoch, self.curve.to_json())
             self._saved_at = time.monotonic()
-        if stopping:
+        if stopping or self.stopped:
             raise Interrupted(next_epoch)
 
     def _save_final(self, next_epoch: int) -> None:
@@ -170,6 +181,13 @@ class Trial:
             self._looked_at = now
             self._stopping = os.path.exists(self._stop_flag)
         return self._stopping
+
+    def _asked_to_end(self) -> bool:
+        now = time.monotonic()
+        if self._end_flag and now - self._looked_for_end_at >= _LOOK_FOR_END_EVERY:
+            self._looked_for_end_at = now
+            return os.path.exists(self._end_flag)
+        return False
 
     def __repr__(self) -> str:
         return f"<Trial {self.id}>"

@@ -21,7 +21,7 @@ from typing import Any
 import dask
 
 from dasktune import drain
-from dasktune.outbox import TOPIC
+from dasktune.events import TOPIC
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """What queues send ahead of the end."""

@@ -21,6 +21,7 @@ class Commands(click.Group):
         "why": "asking",
         "status": "asking",
         "logs": "asking",
+        "stop": "asking",
         "results": "reading",
         "report": "reading",
         "plot": "reading",
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     try:
-        code = cli.main(_bare_j(arguments), prog_name="dasktune", standalone_mode=False)
+        code = cli.main(_bare_f(_bare_j(arguments)), prog_name="dasktune", standalone_mode=False)
     except click.exceptions.Abort:
         _die_by(signal.SIGINT)
         return
@@ -97,6 +98,17 @@ def _bare_j(arguments: list[str]) -> list[str]:
         bare = word in ("-j", "--jobs") and not following.lstrip("+-").isdigit()
         fixed.append(f"{word}{'=' if word.startswith('--') else ''}max" if bare else word)
     return fixed
+
+
+def _bare_f(arguments: list[str]) -> list[str]:
+    """Let ``logs -f`` follow, as tail does, where no pipeline file comes after it."""
+    if "logs" not in arguments[:1]:
+        return arguments
+    following = [*arguments[1:], ""]
+    return [
+        "--follow" if word == "-f" and not after.endswith(".py") else word
+        for word, after in zip(arguments, following, strict=True)
+    ]
 
 
 def _die_by(number: int) -> None:

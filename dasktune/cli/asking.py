@@ -1,4 +1,4 @@
-"""``why``, ``status`` and ``logs``."""
+"""``why``, ``status``, ``logs`` and ``stop``."""
 
 from __future__ import annotations
 
@@ -37,13 +37,18 @@ def why(target: str, variables: tuple[str, ...], as_json: bool, **options: Any) 
 
 @click.command()
 @click.argument("variables", nargs=-1, metavar="[VAR=VAL[,VAL]]…")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--watch", is_flag=True, help="Follow a run that another shell, or machine, drives.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON; with --watch, one object a line.")
 @pipeline_options
-def status(variables: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def status(variables: tuple[str, ...], watch: bool, as_json: bool, **options: Any) -> int:
     """Count what is done, failed, running and left, from the store alone."""
     from dasktune.plan import State
 
     change_folder(options["folders"])
+    if watch:
+        from dasktune.look import look
+
+        return look(_root(options), as_json=as_json)
     _, overrides = split_words(variables)
     sweep = open_sweep(options["file"], options["store"], overrides)
     plan = sweep.plan()
@@ -62,56 +67,110 @@ def status(variables: tuple[str, ...], as_json: bool, **options: Any) -> None:
     }
     if as_json:
         click.echo(json.dumps(counts, indent=1))
-        return
+        return 0
     for name, value in counts.items():
         click.echo(f"{name:<13} {value}")
     for target in failed[:10]:
         click.echo(f"  failed: {target.name}  {_error(sweep, target.name)}")
     for name in running[:10]:
-        click.echo(f"  running: {name.rpartition('-')[0]}")
+        click.echo(f"  running: {name}")
+    return 0
 
 
 @click.command()
 @click.argument("trial")
 @click.argument("variables", nargs=-1, metavar="[VAR=VAL[,VAL]]…")
+@click.option("--follow", is_flag=True, help="Go on as it comes, until TRIAL ends; also -f.")
 @pipeline_options
-def logs(trial: str, variables: tuple[str, ...], **options: Any) -> None:
+def logs(trial: str, variables: tuple[str, ...], follow: bool, **options: Any) -> None:
     """Print what TRIAL printed and logged."""
+    from dasktune.logfile import find_log
+    from dasktune.logfile import follow as read_on
     from dasktune.plan import resolve_goal
 
     change_folder(options["folders"])
     _, overrides = split_words(variables)
     sweep = open_sweep(options["file"], options["store"], overrides)
     goal = resolve_goal(f"trained/{trial.removeprefix('trained/')}", sweep.pipeline.trials())
-    trial = goal.removeprefix("trained/")
-    path = _log(sweep.store.root, trial)
+    root, name = sweep.store.root, goal.removeprefix("trained/")
+    if follow:
+        told = False
+        for text in read_on(lambda: _live_log(root, name), lambda: name in _running(root)):
+            click.echo(text, nl=False)
+            told = True
+        if told:
+            return
+    path = find_log(root, name)
     if path is None:
-        if trial in sweep.store.listing("trained"):
+        if name in sweep.store.listing("trained"):
             return  # it printed nothing
         raise UsageError(f"{goal} has no log: it was never started.")
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8", errors="replace") as file:
         for line in file:
             click.echo(line, nl=False)
 
 
-def _log(root: str, trial: str) -> str | None:
-    """Find the newest log of a trial: finished, failed or running."""
-    found = []
-    for kind in ("trained", "failed", "tmp"):
-        folder = f"{root}/{kind}"
-        for name in os.listdir(folder) if os.path.isdir(folder) else []:
-            path = f"{folder}/{name}/log.txt"
-            if name.startswith(f"{trial}-") and os.path.exists(path):
-                found.append((os.stat(path).st_mtime, path))
-    return max(found)[1] if found else None
+@click.command()
+@click.argument("trials", nargs=-1, required=True, metavar="TRIAL…")
+@pipeline_options
+def stop(trials: tuple[str, ...], **options: Any) -> None:
+    """Let running TRIALs end at their next epoch; the others go on.
+
+    A stopped trial is left at its checkpoint, if it has one, and counts as not made:
+    'make' goes on with it, 'make -o trained/TRIAL' does without it, and 'make -i' takes
+    what there is of its curve.
+    """
+    change_folder(options["folders"])
+    root = _root(options)
+    found = [_find_running(root, trial.removeprefix("trained/")) for trial in trials]
+    for run, trial in found:
+        run.end(trial)
+        click.echo(f"asked {trial} to end at its next epoch")
+
+
+def _find_running(root: str, word: str) -> tuple[Any, str]:
+    """Find a running trial by its name, or the beginning of it, and the run that it is of."""
+    from dasktune.errors import did_you_mean
+    from dasktune.runfolder import run_folders
+
+    running = {name: run for run in run_folders(root) for name in run.running_trials()}
+    matches = [name for name in running if name == word]
+    matches = matches or [name for name in running if name.rpartition("-")[0] == word]
+    matches = matches or [name for name in running if name.startswith(word)]
+    if len(matches) == 1:
+        return running[matches[0]], matches[0]
+    if matches:
+        raise UsageError(f"{word!r} is the beginning of {len(matches)} running trials; write more.")
+    if not running:
+        raise UsageError(f"no trial runs in {root}.")
+    raise UsageError(f"no trial {word!r} is running." + did_you_mean(word, list(running)))
+
+
+def _root(options: dict[str, Any]) -> str:
+    """Name the store of a pipeline; the file need not be loaded for it."""
+    from dasktune.store import Store
+    from dasktune.sweep import find_file
+
+    name = os.path.splitext(os.path.basename(find_file(options["file"])))[0]
+    return Store.at(options["store"], name).root
 
 
 def _running(root: str) -> list[str]:
-    from dasktune.runfolder import RunFolder
+    from dasktune.runfolder import run_folders
 
-    runs = f"{root}/runs"
-    names = os.listdir(runs) if os.path.isdir(runs) else []
-    return [name for run in names for name in RunFolder(f"{runs}/{run}").running()]
+    return [name for run in run_folders(root) for name in run.running_trials()]
+
+
+def _live_log(root: str, trial: str) -> str | None:
+    """Find the log of a trial that may be one of a group, which shares its log."""
+    from dasktune.logfile import find_log
+    from dasktune.runfolder import run_folders
+
+    for run in run_folders(root):
+        for row in (run.told() or {}).get("rows", ()):
+            if row.get("id") == trial:
+                return find_log(root, trial, row.get("log", ""))
+    return find_log(root, trial)
 
 
 def _error(sweep: Any, target: str) -> str:

@@ -267,7 +267,7 @@ def _tell_nothing(plan: Plan) -> None:
 
 def _forecast(plan: Plan, jobs: int) -> str:
     from dasktune.plan import State
-    from dasktune.progress import duration
+    from dasktune.screen import duration
 
     if plan.up_to_date:
         return "Nothing to be done."
@@ -301,6 +301,10 @@ def _conclude(sweep: Sweep, summary: Summary, options: dict[str, Any]) -> int:
     if summary.interrupted:
         click.echo("dasktune: *** interrupted; what is finished is kept.", err=True)
         return -summary.interrupted
+    for outcome in summary.stopped():
+        name = outcome.target
+        how = f"'make' goes on with it, 'make -o {name}' does without it"
+        click.echo(f"dasktune: {name} was {outcome.error}; {how}.", err=True)
     for goal in missing:
         click.echo(f"dasktune: Target '{goal}' not remade because of errors.", err=True)
     if not options["silent"] and not options["as_json"]:
@@ -309,16 +313,17 @@ def _conclude(sweep: Sweep, summary: Summary, options: dict[str, Any]) -> int:
 
 
 def _tell_results(sweep: Sweep, summary: Summary) -> None:
-    from dasktune.progress import duration
+    from dasktune.screen import duration
 
     made = [o for o in summary.made() if o.target.startswith("trained/")]
     trials = summary.plan.trials()
     failed = [o for o in summary.failures() if o.target.startswith("trained/")]
     if trials:
         words = f"trained {len(made)} of {len(trials)} trials"
-        kept = len(trials) - len(made) - len(failed)
+        kept = len(trials) - len(made) - len(failed) - len(summary.stopped())
         words += f", kept {kept}" if kept else ""
         words += f", {len(failed)} failed" if failed else ""
+        words += f", {len(summary.stopped())} stopped" if summary.stopped() else ""
         spent = sum(outcome.seconds for outcome in made)
         click.echo(f"{words}; {duration(spent)} of training")
     if summary.collated_key() is None:

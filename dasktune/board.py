@@ -1,0 +1,341 @@
+"""The board: what is known of a run from its events. Every display draws one; pure data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from dasktune.objective import Objective
+from dasktune.plan import Plan, State
+
+STATES = ("done", "kept", "running", "waiting", "failed", "stopped", "interrupted")
+"""What a trial can be: kept from an earlier run, stopped by request, left at a checkpoint."""
+
+COLOURS = {
+    "done": "#2f9e5b",
+    "kept": "#7bc29a",
+    "running": "#3b82d0",
+    "waiting": "#a8b0b9",
+    "failed": "#d64545",
+    "stopped": "#d99a2b",
+    "interrupted": "#b08ad6",
+}
+"""A colour for each state, in all displays that have colours."""
+
+_ENDED = {"ok": "done", "failed": "failed", "stopped": "stopped", "interrupted": "interrupted"}
+STAGES = ("preprocessed", "trained", "collated")
+
+
+@dataclass
+class Row:
+    """A trial, as it stands.
+
+    Attributes
+    ----------
+    id : str
+        The trial.
+    axes : dict
+        Its hyperparameters and replicate.
+    state : str
+        One of `STATES`.
+    worker, device, log : str
+        Where it is, or was, trained, and the file that takes what it prints.
+    epoch, epochs : int or None
+        Epochs reported so far, and in all.
+    value : float or None
+        The objective's metric, as last reported.
+    since, reported, ended : float or None
+        When it started, last reported (by its worker's clock) and ended.
+    epoch_seconds : float or None
+        How long an epoch takes, measured.
+    seconds : float
+        How long it took, once it ended.
+    error : str
+        Why it failed, in one line.
+    """
+
+    id: str
+    axes: dict[str, Any] = field(default_factory=dict)
+    state: str = "waiting"
+    worker: str = ""
+    device: str = ""
+    log: str = ""
+    epoch: int = 0
+    epochs: int | None = None
+    value: float | None = None
+    since: float | None = None
+    ended: float | None = None
+    reported: float | None = None
+    epoch_seconds: float | None = None
+    seconds: float = 0.0
+    error: str = ""
+
+
+class Board:
+    """What is known of a run.
+
+    Parameters
+    ----------
+    pipeline, run, root : str
+        Names of the pipeline and the run, and the store's folder.
+    objective : Objective
+        What makes a trial the best.
+    started : float
+        When the run began, in seconds since 1970.
+
+    Attributes
+    ----------
+    rows : dict of str to Row
+        The trials, in the order of the design.
+    stages : dict of str to (str, float)
+        For ``preprocessed`` and ``collated``: ``"up to date"``, ``"waiting"``, ``"running"``,
+        ``"made"``, ``"unchanged"`` or ``"failed"``, and seconds.
+    best : list of (float, float, str)
+        Each time that the best became better: when, the value, the trial.
+    dashboard : str
+        Address of the page in the browser.
+    over : str
+        How the run ended; empty while it goes on.
+    """
+
+    def __init__(
+        self, pipeline: str, run: str, root: str, objective: Objective, started: float
+    ) -> None:
+        self.pipeline = pipeline
+        self.run = run
+        self.root = root
+        self.objective = objective
+        self.started = started
+        self.rows: dict[str, Row] = {}
+        self.stages: dict[str, tuple[str, float]] = {}
+        self.best: list[tuple[float, float, str]] = []
+        self.dashboard = ""
+        self.over = ""
+        self.most_running = 0
+        self._counts: Counter[str] = Counter()
+        self._running: dict[str, None] = {}  # in the order of their start
+        self._spent = [0, 0.0]  # trials that ended in this run, and their seconds
+
+    @classmethod
+    def of(cls, plan: Plan, objective: Objective, run: str, root: str, started: float) -> Board:
+        """Set up the board of a run that is about to begin."""
+        board = cls(plan.name, run, root, objective, started)
+        for target in plan.targets.values():
+            done = target.state is State.DONE
+            if target.spec is not None:
+                state = "kept" if done else "waiting"
+                if target.outcome is not None and target.outcome.status == "failed":
+                    state = "failed"
+                board.add(Row(target.spec.id, dict(target.spec.axes()), state))
+            elif not target.phony:
+                board.stages[target.name] = ("up to date" if done else "waiting", 0.0)
+        return board
+
+    def add(self, row: Row) -> None:
+        """Add a trial."""
+        self.rows[row.id] = row
+        self._counts[row.state] += 1
+        if row.state == "running":
+            self._running[row.id] = None
+
+    def take(self, event: Mapping[str, Any], now: float) -> None:
+        """Take an event; one that does not belong here changes nothing.
+
+        Parameters
+        ----------
+        event : mapping
+            As `dasktune.run.Observer` describes them.
+        now : float
+            The time, in seconds since 1970.
+        """
+        kind = event["event"]
+        if kind == "report":
+            self._report(event, now)
+        elif kind == "started":
+            self._started(event, now)
+        elif kind == "finished":
+            self._finished(event["outcome"], now)
+        elif kind == "resumed" and event["trial"] in self.rows:
+            self.rows[event["trial"]].epoch = event["epoch"]
+        elif kind == "kept":
+            for trial, known in event["trials"].items():
+                self._kept(trial, known)
+        elif kind == "cluster":
+            self.dashboard = event["dashboard"]
+        elif kind == "over":
+            self._over(event["how"])
+
+    def _started(self, event: Mapping[str, Any], now: float) -> None:
+        name = event["target"]
+        if name in self.stages:
+            self.stages[name] = ("running", 0.0)
+        row = self.rows.get(name.removeprefix("trained/"))
+        if row is None or row.state in ("done", "failed", "stopped"):
+            return
+        row.worker, row.log = event.get("worker", ""), event.get("log", "")
+        row.device = event.get("device", "")
+        row.since = row.reported = event.get("time", now)
+        row.epoch_seconds = None
+        self._move(row, "running")
+        self.most_running = max(self.most_running, len(self._running))
+
+    def _report(self, event: Mapping[str, Any], now: float) -> None:
+        row = self.rows.get(event["trial"])
+        if row is None:
+            return
+        epoch, time = event["epoch"] + 1, event.get("time", now)
+        row.epochs = event.get("epochs") or row.epochs
+        row.device = event.get("device") or row.device
+        if row.reported is not None and epoch > row.epoch:
+            each = max(0.0, time - row.reported) / (epoch - row.epoch)
+            known = row.epoch_seconds
+            row.epoch_seconds = each if known is None else 0.7 * known + 0.3 * each
+        row.epoch, row.reported = max(epoch, row.epoch), time
+        value = event["metrics"].get(self.objective.metric)
+        if value is not None:
+            row.value = value
+
+    def _finished(self, outcome: Any, now: float) -> None:
+        if outcome.target in self.stages:
+            ended = ("made" if outcome.made else "unchanged") if outcome.status == "ok" else ""
+            self.stages[outcome.target] = (ended or outcome.status, outcome.seconds)
+        row = self.rows.get(outcome.target.removeprefix("trained/"))
+        if row is None or outcome.status not in _ENDED:
+            return
+        state = _ENDED[outcome.status]
+        if outcome.status == "ok" and not outcome.made:
+            state = "kept"
+        if row.state == state:
+            return  # told already
+        row.seconds, row.error, row.ended = outcome.seconds, outcome.error, now
+        self._move(row, state)
+        if state == "done":
+            self._spent = [self._spent[0] + 1, self._spent[1] + outcome.seconds]
+        if outcome.value is not None:
+            row.value = outcome.value
+            self._may_be_best(row, now)
+
+    def _kept(self, trial: str, known: Mapping[str, Any]) -> None:
+        row = self.rows.get(trial)
+        if row is not None and row.state == "kept":
+            row.value, row.seconds = known["value"], known["seconds"]
+            row.epoch = row.epochs = known["epochs"]
+            self._may_be_best(row, self.started)
+
+    def _may_be_best(self, row: Row, now: float) -> None:
+        value = row.value
+        if value is None or value != value:
+            return
+        sign = 1 if self.objective.direction == "max" else -1
+        if not self.best or sign * value > sign * self.best[-1][1]:
+            self.best.append((now, value, row.id))
+
+    def _over(self, how: str) -> None:
+        self.over = how
+        for row in list(self.running()):
+            self._move(row, "interrupted")
+
+    def _move(self, row: Row, state: str) -> None:
+        self._counts[row.state] -= 1
+        self._counts[state] += 1
+        row.state = state
+        if state == "running":
+            self._running[row.id] = None
+        else:
+            self._running.pop(row.id, None)
+
+    def counts(self) -> dict[str, int]:
+        """Count the trials in each state that some trial is in."""
+        return {state: self._counts[state] for state in STATES if self._counts[state]}
+
+    def running(self) -> Iterator[Row]:
+        """List the trials in training, first started first."""
+        return (self.rows[name] for name in tuple(self._running))
+
+    def failures(self) -> list[Row]:
+        """List the trials that failed."""
+        return [row for row in self.rows.values() if row.state == "failed"]
+
+    def seconds_left(self, now: float) -> float | None:
+        """Estimate the time that training still takes, from epochs and trials measured so far.
+
+        Returns
+        -------
+        float or None
+            Seconds; None before anything was measured.
+        """
+        running = list(self.running())
+        measured = [r for r in running if r.epoch_seconds is not None and r.epochs]
+        if not measured and not self._spent[0]:
+            return None
+        if self._spent[0]:
+            each = self._spent[1] / self._spent[0]
+        else:
+            each = sum((r.epoch_seconds or 0) * (r.epochs or 0) for r in measured) / len(measured)
+        rest = [self._rest(row, each, now) for row in running]
+        waiting = self._counts["waiting"]
+        if not rest and not waiting:
+            return 0.0
+        width = max(1, self.most_running)
+        return max([(sum(rest) + waiting * each) / width, *rest])
+
+    def _rest(self, row: Row, each: float, now: float) -> float:
+        if row.epoch_seconds is not None and row.epochs:
+            return max(0.0, row.epoch_seconds * (row.epochs - row.epoch))
+        return max(0.0, each - (now - (row.since or now)))
+
+    def to_json(self, *, only_running: bool = False) -> dict[str, Any]:
+        """Give a JSON-able form.
+
+        Parameters
+        ----------
+        only_running : bool, default False
+            Whether to leave out the trials that are neither running nor failed, whose number
+            is told by ``counts``.
+        """
+        rows = self.rows.values()
+        if only_running:
+            best = self.best[-1][2] if self.best else ""
+            rows = [r for r in rows if r.state in ("running", "failed") or r.id == best]  # type: ignore[assignment]
+        return {
+            "pipeline": self.pipeline,
+            "run": self.run,
+            "root": self.root,
+            "objective": str(self.objective),
+            "started": self.started,
+            "stages": {name: list(stage) for name, stage in self.stages.items()},
+            "best": [list(entry) for entry in (self.best[-1:] if only_running else self.best)],
+            "dashboard": self.dashboard,
+            "over": self.over,
+            "most_running": self.most_running,
+            "spent": self._spent,
+            "counts": self.counts(),
+            "rows": [_compact(row) for row in rows],
+        }
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> Board:
+        """Read what `to_json` gave.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If it is something else.
+        """
+        objective = Objective.parse(tree["objective"])
+        board = cls(tree["pipeline"], tree["run"], tree["root"], objective, tree["started"])
+        for row in tree["rows"]:
+            board.add(Row(**row))
+        board.stages = {name: (stage[0], stage[1]) for name, stage in tree["stages"].items()}
+        board.best = [(entry[0], entry[1], entry[2]) for entry in tree["best"]]
+        board.dashboard, board.over = tree["dashboard"], tree["over"]
+        board.most_running, board._spent = tree["most_running"], list(tree["spent"])
+        board._counts = Counter(tree["counts"])
+        return board
+
+
+def _compact(row: Row) -> dict[str, Any]:
+    fields = Row.__dataclass_fields__
+    return {k: v for k, v in asdict(row).items() if v != fields[k].default}

@@ -1,0 +1,98 @@
+"""The display of a running sweep in a notebook, which changes in place.
+
+IPython is used where it runs already, and is no dependency.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import Any
+
+from dasktune.board import COLOURS, Board
+from dasktune.markup import bar, box, table
+from dasktune.objective import Objective
+from dasktune.screen import MOST_RUNNING, count_words, duration
+
+EVERY = 0.5
+"""Least number of seconds between two changes of the display."""
+
+
+def in_notebook() -> bool:
+    """Say whether this process is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def board_html(board: Board, now: float) -> str:
+    """Draw a board for a notebook."""
+    words = ", ".join(text for text, _ in count_words(board))
+    facts = [(name, state) for name, (state, _) in board.stages.items()]
+    if board.best:
+        _, value, trial = board.best[-1]
+        facts.append((f"best {board.objective.metric}", f"{value:.5g}  {trial}"))
+    left = None if board.over else board.seconds_left(now)
+    if left is not None:
+        facts.append(("time left", f"about {duration(left)}"))
+    if board.dashboard and not board.over:
+        facts.append(("dashboard", board.dashboard))
+    running = list(board.running())
+    rows = [
+        (
+            row.id,
+            f"{row.epoch}/{row.epochs}" if row.epochs else "",
+            "" if row.value is None else f"{row.value:.5g}",
+            row.device,
+        )
+        for row in running[:MOST_RUNNING]
+    ]
+    if len(running) > MOST_RUNNING:
+        rows.append((f"and {len(running) - MOST_RUNNING} more", "", "", ""))
+    parts = [bar(board.counts(), COLOURS), table(facts)]
+    if rows:
+        parts.append(table(rows, ["running", "epoch", board.objective.metric, "device"]))
+    parts += [table([(row.id, row.error) for row in board.failures()[:5]])]
+    return box(board.pipeline, words, *parts)
+
+
+class Notebook:
+    """Shows a run in the cell that started it.
+
+    Parameters
+    ----------
+    objective : Objective
+        For the best so far.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self._board: Board | None = None
+        self._handle: Any = None
+        self._shown_at = 0.0
+        self._lock = threading.Lock()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Take an event."""
+        with self._lock:
+            if event["event"] == "plan":
+                plan = event["plan"]
+                if plan.up_to_date:
+                    return
+                self._board = Board.of(plan, self._objective, "", "", time.time())
+            if self._board is None:
+                return
+            self._board.take(event, time.time())
+            if time.monotonic() - self._shown_at >= EVERY or event["event"] in ("plan", "over"):
+                self._show(self._board)
+
+    def _show(self, board: Board) -> None:
+        from IPython.display import HTML, display
+
+        self._shown_at = time.monotonic()
+        drawn = HTML(board_html(board, time.time()))
+        if self._handle is None:
+            self._handle = display(drawn, display_id=True)
+        else:
+            self._handle.update(drawn)

@@ -1,0 +1,59 @@
+"""Curves, thinned out: bounded, and true at both ends."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dasktune.dashboard.curves import MOST_POINTS, Curves
+
+
+def points(curves, trial):
+    """Give the points of one trial."""
+    x, y = curves.lines([trial])
+    there = np.isfinite(y)
+    return x[there], y[there]
+
+
+@given(st.integers(1, 3000), st.sampled_from([1, 100, 5000]))
+def test_a_long_curve_keeps_its_ends_and_stays_within_its_points(epochs, trials):
+    """Every point is one that was reported, in order, and none is far from the next."""
+    curves = Curves(trials)
+    for epoch in range(1, epochs + 1):
+        curves.put(trials - 1, epoch, epoch * 2.0)
+    x, y = points(curves, trials - 1)
+    assert (y == x * 2).all()
+    assert x[0] == 1
+    assert x[-1] == epochs
+    assert (np.diff(x) > 0).all()
+    most = max(16, MOST_POINTS // trials)
+    assert len(x) <= most
+    if len(x) > 1:
+        assert np.diff(x).max() <= max(1, epochs / min(most, 200) * 4)
+
+
+def test_curves_are_parted_by_nan():
+    """So that one line draws them all."""
+    curves = Curves(3)
+    for trial, value in ((0, 1.0), (2, 2.0)):
+        for epoch in (1, 2):
+            curves.put(trial, epoch, value)
+    x, y = curves.lines([0, 2])
+    np.testing.assert_array_equal(y, [1, 1, np.nan, 2, 2, np.nan])
+    np.testing.assert_array_equal(x, [1, 2, np.nan, 1, 2, np.nan])
+    assert len(curves.lines([])[0]) == 0
+    np.testing.assert_array_equal(curves.heads()[1], [1, np.nan, 2])
+
+
+def test_a_trial_that_is_trained_anew_begins_anew():
+    """Its worker died; and a row that is told twice counts as it was told last."""
+    curves = Curves(1)
+    for epoch in (1, 2, 3):
+        curves.put(0, epoch, 1.0)
+    curves.put(0, 1, 5.0)
+    curves.put(0, 2, 6.0)
+    curves.put(0, 2, 7.0)
+    x, y = points(curves, 0)
+    assert x.tolist() == [1, 2]
+    assert y.tolist() == [5, 7]

@@ -1,0 +1,256 @@
+"""The page in a real browser, during a real sweep: what it shows is what the dataset holds."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import browser, find_browser
+from distributed import Client, LocalCluster
+
+import dasktune as dt
+from dasktune.dashboard.plugin import NAME
+from dasktune.watch import _has_page, add_page
+
+pytestmark = pytest.mark.browser
+
+PIPELINE = """
+import os
+import time
+
+import xarray as xr
+
+import dasktune as dt
+
+HERE = "@folder@"  # workers keep the module of equal sources
+
+
+def preprocess():
+    return {"train": xr.Dataset()}
+
+
+def train(trial, data, epochs=5):
+    print("these are the words of", trial.id)
+    if trial.config.a == 3 and trial.config.b == "y":
+        raise ValueError("a <b>bold</b> failure")
+    for epoch in trial.epochs(epochs):
+        trial.report(score=trial.config.a / 7 + epoch, loss=1.0 / (epoch + 1))
+        held = trial.config.a == 2 and trial.config.b == "x" and epoch == 2
+        while held and os.path.exists(f"{HERE}/hold"):
+            time.sleep(0.02)
+
+
+space = dt.Space(a=dt.choice(1, 2, 3), b=dt.choice("x", "y"))
+pipeline = dt.Pipeline(space, preprocess, train, objective="max score")
+"""
+
+TABLE = """(() => {
+  const source = Bokeh.documents[0].get_model_by_name("trials").source;
+  const columns = {};
+  for (const [name, values] of Object.entries(source.data)) columns[name] = Array.from(values);
+  return columns; })()"""
+
+HELD = f"""(() => {{ const {{state, epoch}} = {TABLE};
+  return state.filter(s => s == "running").length == 1 && !state.includes("waiting")
+    && epoch[state.indexOf("running")] == 3; }})()"""
+"""All trials but one have ended, and that one is in its third epoch."""
+
+
+@pytest.fixture
+def tab():
+    """Give a tab of a real browser; where there is none the gate fails, a person skips."""
+    if find_browser() is None:
+        missing = "chromium is not here; run scripts/install-debian-packages"
+        if os.environ.get("DASKTUNE_CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Give a client of a cluster with a dashboard that somebody else started."""
+    with (
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            resources={"GPU": 1},
+        ) as cluster,
+        Client(cluster) as opened,
+    ):
+        yield opened
+
+
+class Running:
+    """A sweep that is made in another thread, and holds in the middle."""
+
+    def __init__(self, folder: Path, client: Client) -> None:
+        (folder / "page.py").write_text(PIPELINE.replace("@folder@", str(folder)))
+        self.hold = folder / "hold"
+        self.hold.touch()
+        self.root = folder / "dist" / "page"
+        sweep = dt.Sweep.load(str(folder / "page.py"), store=str(folder / "dist"))
+        options = dt.Options(cluster=client, ignore_errors=True)
+        self.summary: dt.Summary | None = None
+        self.dashboard = ""
+
+        def observe(event):
+            if event["event"] == "cluster":
+                self.dashboard = event["dashboard"]
+
+        def make():
+            self.summary = dt.make(sweep, None, options, observe)
+
+        self._thread = threading.Thread(target=make)
+        self._thread.start()
+        while not self.dashboard:
+            assert self._thread.is_alive()
+            time.sleep(0.01)
+
+    def end(self) -> dt.Summary:
+        """Let it go on to its end."""
+        self.hold.unlink(missing_ok=True)
+        self._thread.join(timeout=60)
+        assert self.summary is not None
+        return self.summary
+
+
+@pytest.fixture
+def running(tmp_path, client):
+    """Give a sweep in the making."""
+    sweep = Running(tmp_path, client)
+    yield sweep
+    sweep.end()
+
+
+def tiles(tab) -> dict[str, str]:
+    """Read the numbers at the head of the page, as a user would."""
+    words = [line.strip() for line in tab.text().splitlines() if line.strip()]
+    start = next(i for i, word in enumerate(words) if word.startswith("page "))
+    found = (re.match(r"([\d.]+(?: m?s| min \d+ s)?) +(.+)", word) for word in words[start:])
+    return {m[2].split(":")[0].strip(): m[1] for m in found if m}
+
+
+def test_the_page_shows_a_sweep_as_it_runs_and_as_it_ends(tab, client, running, tmp_path):
+    """Numbers, curves, table and logs; nothing comes from the internet, no script fails."""
+    assert running.dashboard == client.dashboard_link.replace("/status", "/dasktune")
+    tab.open(running.dashboard, height=1700)
+    tab.wait(HELD)
+    shown = tiles(tab)
+    counts = [shown[name] for name in ("trials", "done", "running", "failed")]
+    assert counts == ["6", "4", "1", "1"]
+    table = tab.run(TABLE)
+    held = table["state"].index("running")
+    assert table["axis a"][held] == 2
+    (log,) = [link for link in table["log"][held : held + 1] if link]
+    address = running.dashboard.rsplit("/", 1)[0]
+    with urllib.request.urlopen(f"{address}/{log}", timeout=20) as answer:
+        assert f"these are the words of {table['trial'][held]}" in answer.read().decode()
+    tab.screenshot(tmp_path / "running.png")
+
+    assert running.end().exit_code == 0
+    tab.wait(f"{TABLE}.state.every(s => s != 'running' && s != 'waiting')")
+    dataset = dt.open_results(running.root)
+    table = tab.run(TABLE)
+    assert table["trial"] == dataset.trial.values.tolist()
+    states = ["done" if status == "ok" else status for status in dataset.status.values]
+    assert table["state"] == states
+    shown = np.array([np.nan if v is None else v for v in table["value"]], float)
+    np.testing.assert_allclose(shown, dataset.objective.values)
+    assert table["axis a"] == dataset.a.values.tolist()
+    assert table["axis b"] == dataset.b.values.tolist()
+    ok = dataset.status.values == "ok"
+    assert np.array(table["epoch"], float)[ok].tolist() == [5.0] * 5
+    best = float(dataset.objective.max())
+    text = tab.text()
+    assert f"{best:.5g}" in text
+    assert "a <b>bold</b> failure" in text  # as text: what a trial says is no HTML
+    shown = tiles(tab)
+    assert (shown["trials"], shown["done"], shown["failed"]) == ("6", "5", "1")
+
+    drawn = tab.run("""(() => { const plot = Bokeh.documents[0].get_model_by_name("curves");
+      return plot.renderers.map(r => Array.from(r.data_source.data.y)).flat() })()""")
+    drawn = [value for value in drawn if value is not None and value == value]
+    assert max(drawn) == pytest.approx(best)
+    tab.screenshot(tmp_path / "ended.png")
+    assert (tmp_path / "ended.png").stat().st_size > 20_000
+    assert tab.errors == []
+
+
+def test_the_menu_of_dasks_own_pages_leads_to_it(tab, client, running):
+    """And it works from the keyboard of somebody who looks at Dask's status page."""
+    tab.open(client.dashboard_link)
+    tab.wait("[...document.querySelectorAll('a')].find(a => a.textContent == 'Dasktune')")
+    tab.run("[...document.querySelectorAll('a')].find(a => a.textContent == 'Dasktune').click()")
+    tab.wait("location.pathname == '/dasktune' && document.querySelector('.board h2')")
+
+
+def test_a_browser_that_sleeps_slows_nothing_and_is_sent_nothing(tab, client, running):
+    """It is stopped in the middle of the sweep, which ends all the same."""
+    tab.open(running.dashboard)
+    tab.wait(HELD)
+    os.killpg(tab.process.pid, signal.SIGSTOP)
+    try:
+        assert running.end().exit_code == 0
+        assert client.submit(sum, [1, 2]).result(timeout=20) == 3
+    finally:
+        os.killpg(tab.process.pid, signal.SIGCONT)
+    tab.wait(f"{TABLE}.state.every(s => s != 'running' && s != 'waiting')")
+
+
+def test_the_page_answers_before_there_is_a_sweep_and_refuses_foreign_logs(client):
+    """A name that is no trial's is not looked for on the disk."""
+    assert add_page(client)
+    assert add_page(client)  # twice is once
+    address = client.dashboard_link.rsplit("/", 1)[0]
+    with urllib.request.urlopen(f"{address}/dasktune", timeout=20) as answer:
+        page = answer.read().decode()
+    assert page.count('href="dasktune"') == 1
+    assert not re.findall(r"(?:src|href)=\"(?:https?:)?//(?!docs\.dask|dask\.org)[^\"]+", page)
+    for query in ("run=x&trial=../../etc/passwd", "", "run=&trial="):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{address}/dasktune-log?{query}", timeout=20)
+        assert refused.value.code == 404
+
+
+def test_a_scheduler_without_a_dashboard_has_no_page():
+    """The sweep is followed all the same."""
+    with (
+        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None) as cluster,
+        Client(cluster) as opened,
+    ):
+        assert not add_page(opened)
+        assert opened.run_on_scheduler(lambda dask_scheduler: NAME in dask_scheduler.plugins)
+
+
+def test_a_preload_adds_the_page_to_any_scheduler(tmp_path):
+    """``dask scheduler --preload dasktune.dashboard``."""
+    import subprocess
+    import sys
+
+    info = tmp_path / "scheduler.json"
+    words = ["--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0"]
+    more = ["--preload", "dasktune.dashboard", "--scheduler-file", str(info)]
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", *words, *more]
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 60
+        while not info.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with Client(scheduler_file=str(info)) as opened:
+            assert opened.run_on_scheduler(_has_page)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)

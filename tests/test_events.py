@@ -1,0 +1,87 @@
+"""Events on their way from a worker: few messages, all rows, no failure."""
+
+from __future__ import annotations
+
+from dasktune.events import MOST_ROWS, Mailbox, expand
+
+
+class Post:
+    """Where a mailbox sends to; time passes when it is told to."""
+
+    def __init__(self, every=60.0):
+        self.messages = []
+        self.timers = []
+        self.box = Mailbox(
+            "r",
+            self.messages.append,
+            lambda seconds, function: self.timers.append(function),
+            lambda: every,
+            lambda: "cpu",
+        )
+
+    def report(self, trial, epoch):
+        self.box(
+            {"event": "report", "trial": trial, "epoch": epoch, "epochs": 9, "metrics": {"m": 1.0}}
+        )
+
+    def reports(self):
+        """List trial and epoch of all that arrived."""
+        events = [event for message in self.messages for event in expand(message)]
+        return [(e["trial"], e["epoch"]) for e in events if e["event"] == "report"]
+
+
+def test_the_first_report_goes_at_once_and_the_next_wait_together():
+    """One message for all trials of the worker, and one timer for it."""
+    post = Post()
+    post.report("a", 0)
+    assert post.reports() == [("a", 0)]
+    post.report("a", 1)
+    post.report("b", 0)
+    post.report("b", 1)
+    assert len(post.messages) == 1
+    assert len(post.timers) == 1
+    post.timers[0]()
+    assert len(post.messages) == 2
+    assert post.reports() == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+
+
+def test_what_waits_is_sent_before_a_trials_end():
+    """The last epochs are never missing."""
+    post = Post()
+    for epoch in range(3):
+        post.report("a", epoch)
+    post.box({"event": "ended", "outcome": {}})
+    assert [message["event"] for message in post.messages] == ["reports", "reports", "ended"]
+    assert post.reports() == [("a", 0), ("a", 1), ("a", 2)]
+
+
+def test_a_flood_is_thinned_out_and_keeps_the_newest():
+    """A message is bounded, whatever a train function does."""
+    post = Post()
+    for epoch in range(1000):
+        post.report("a", epoch)
+    post.box.flush()
+    rows = post.reports()
+    assert len(rows) <= 1 + MOST_ROWS
+    assert rows[0] == ("a", 0)
+    assert rows[-1] == ("a", 999)
+
+
+def test_a_scheduler_that_is_gone_does_not_stop_training():
+    """Sending may raise."""
+
+    def send(message):
+        raise OSError("gone")
+
+    box = Mailbox("r", send, lambda *_: None, lambda: 0.0, lambda: "cpu")
+    event = {"event": "report", "trial": "a", "epoch": 0, "epochs": None, "metrics": {}}
+    box(event)
+    box({"event": "ended"})
+
+
+def test_messages_name_their_run_and_the_device():
+    """Many sweeps may share a scheduler."""
+    post = Post()
+    post.report("a", 0)
+    assert post.messages[0]["run"] == "r"
+    assert next(expand(post.messages[0]))["device"] == "cpu"
