@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import Counter
 from typing import Any, TextIO
 
 from rich.console import Console, Group
