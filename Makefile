@@ -22,6 +22,7 @@ lint: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/bench_noop.py
+	$(BIN)/python benchmarks/bench_data.py
 
 # The pictures in docs/images, of sweeps that are really made; needs Debian's chromium.
 screenshots: $(VENV)/.test

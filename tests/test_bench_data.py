@@ -30,7 +30,7 @@ def test_each_part_prints_its_table(bench, capsys, tmp_path):
     finally:
         bench.torch.set_num_threads(threads)
     out = capsys.readouterr().out
-    assert out.count("|---|") >= 9
+    assert out.count("|---|") >= 11
     for title in ("Writing", "Reading", "Digests", "Memory of workers", "Opening", "Staging"):
         assert f"### {title}" in out
     assert not any(tmp_path.iterdir())

@@ -97,6 +97,21 @@ def test_the_architecture_page_names_every_module():
     assert missing == []
 
 
+def test_the_page_on_data_can_be_followed(tmp_path, monkeypatch, run_cli):
+    """Its store is what any reader opens, and its loop trains from batches."""
+    monkeypatch.chdir(tmp_path)
+    reading, pipeline = blocks(ROOT / "docs" / "data.md", "python")
+    (tmp_path / "data.py").write_text(pipeline)
+    result = run_cli(["make", "-f", "data.py", "--cluster", "none"])
+    assert result.code == 0, result.err
+    (key,) = (path.name for path in (tmp_path / "dist/data/preprocessed").iterdir())
+    names: dict[str, object] = {}
+    exec(reading.replace("KEY", key), names)
+    assert names["train"].x.shape == (20_000, 16)
+    losses = dt.open_results("dist/data").loss.values
+    assert (losses[:, -1] < losses[:, 0]).all()
+
+
 def test_the_page_on_training_can_be_followed(tmp_path, monkeypatch, run_cli):
     """Its pipeline, its longer budget, its way to load a model."""
     monkeypatch.chdir(tmp_path)
