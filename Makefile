@@ -20,8 +20,18 @@ lint: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.test
-	$(BIN)/python benchmarks/bench_noop.py
+# Everything that is measured, beside its rivals; they have an environment of their own. An hour.
+bench: $(VENV)-bench/.bench
+	$(VENV)-bench/bin/python benchmarks/bench_rivals.py --write
+	$(VENV)-bench/bin/python benchmarks/bench_overhead.py --write
+	$(VENV)-bench/bin/python benchmarks/bench_scale.py --write
+	$(VENV)-bench/bin/python benchmarks/bench_noop.py
+
+$(VENV)-bench/.bench: pyproject.toml constraints.txt benchmarks/requirements.txt
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  -e '.[dashboard]' -r benchmarks/requirements.txt
+	@touch $@
 
 # What tests need of Debian's packages; without them those tests skip, and say so.
 packages:
@@ -41,4 +51,4 @@ $(VENV)/.test: $(VENV)/bin/python pyproject.toml constraints.txt
 	@touch $@ $(VENV)/.run
 
 clean:
-	rm -rf $(VENV) dist
+	rm -rf $(VENV) $(VENV)-bench dist
