@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from report import Table, machine, spread, write
+from report import Table, machine, plot, spread, write
 
 import dasktune as dt
 
@@ -221,6 +221,10 @@ def main() -> None:
     )
     raw = measure(FULL, options.epochs, options.jobs, options.rounds, names, print, keep)
     print(tabulate(raw).markdown())
+    if options.write:
+        trials = len(next(iter(overrides(FULL).values()))) ** len(FULL)
+        path = write("rivals", raw, tabulate(raw))
+        plot(path.with_suffix(".svg"), raw["seconds"], f"{trials} trials, {options.jobs} at a time")
 
 
 if __name__ == "__main__":
