@@ -14,6 +14,7 @@ import argparse
 import importlib.util
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from report import Table, machine, spread, write
+from report import Table, machine, plot, spread, write
 
 import dasktune as dt
 
@@ -65,13 +66,13 @@ RIVALS = (
     Rival("dasktune", "dasktune_loop.py"),
     Rival("dasktune, fused", "dasktune_recipe.py"),
     Rival("serial", "serial.py"),
-    Rival("make", "with_make.py"),
     Rival("joblib", "with_joblib.py", "joblib"),
     Rival("torch.multiprocessing", "with_torch_multiprocessing.py"),
     Rival("Dask, bare", "with_dask.py"),
     Rival("Optuna, threads", "with_optuna_threads.py", "optuna"),
     Rival("Optuna, processes", "with_optuna_journal.py", "optuna"),
     Rival("Ray Tune, reuse_actors", "with_ray.py", "ray", ("reuse",)),
+    Rival("make", "with_make.py"),
     Rival("Ray Tune", "with_ray.py", "ray"),
 )
 
@@ -108,8 +109,8 @@ def command(rival: Rival, folder: Path, axes: dict[str, list[Any]], tree: dict[s
 
 def run(
     rival: Rival, source: Path, axes: dict[str, list[Any]], tell: Callable[[str], None]
-) -> tuple[float, list[float]]:
-    """Do the work once, in a folder of its own; give seconds and accuracies."""
+) -> tuple[float, float, list[float]]:
+    """Do the work once, in a folder of its own; give seconds, CPU seconds and accuracies."""
     with tempfile.TemporaryDirectory(prefix="rival-") as name:
         folder = Path(name)
         for file in ("data.npz", "sweep.json"):
@@ -124,16 +125,17 @@ def run(
         for variable in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
             environment.pop(variable, None)
         words = command(rival, folder, axes, tree)
-        started = time.perf_counter()
+        started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(words, env=environment, capture_output=True, text=True)
-        seconds = time.perf_counter() - started
+        seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         if done.returncode:
             raise SystemExit(f"{rival.name} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
-        tell(f"{rival.name:24} {seconds:8.2f} s")
+        tell(f"{rival.name:24} {seconds:8.2f} s {cpu:8.2f} s of CPU")
         if rival.script.startswith("dasktune"):
             results = dt.open_results(folder / "dist" / rival.script.removesuffix(".py"))
-            return seconds, [float(value) for value in results.objective.values]
-        return seconds, json.loads((folder / "answers.json").read_text())
+            return seconds, cpu, [float(value) for value in results.objective.values]
+        return seconds, cpu, json.loads((folder / "answers.json").read_text())
 
 
 def compare(answers: dict[str, list[float]]) -> dict[str, float]:
@@ -156,6 +158,7 @@ def measure(
     rounds: int,
     names: list[str],
     tell: Callable[[str], None] = print,
+    keep: Callable[[dict[str, Any]], None] = lambda raw: None,
 ) -> dict[str, Any]:
     """Run all rivals so many times in turn, and give the raw figures."""
     installed = [
@@ -164,37 +167,42 @@ def measure(
         if (not names or rival.name in names)
         and (not rival.needs or importlib.util.find_spec(rival.needs))
     ]
-    seconds: dict[str, list[float]] = {rival.name: [] for rival in installed}
+    raw: dict[str, Any] = {
+        "machine": machine(),
+        "sweep": {"axes": axes, "epochs": epochs, "jobs": jobs},
+        "load": [],
+        "apart": {},
+        "seconds": {rival.name: [] for rival in installed},
+        "cpu": {rival.name: [] for rival in installed},
+    }
     with tempfile.TemporaryDirectory(prefix="rivals-") as name:
         source = Path(name)
         prepare(source, axes, epochs, jobs)
         for _ in range(rounds):
             answers = {}
             for rival in installed:
-                spent, answers[rival.name] = run(rival, source, axes, tell)
-                seconds[rival.name].append(spent)
-            apart = compare(answers)
-    return {
-        "machine": machine(),
-        "sweep": {"axes": axes, "epochs": epochs, "jobs": jobs, "trials": len(answers[rival.name])},
-        "apart": apart,
-        "seconds": seconds,
-    }
+                raw["load"].append(round(os.getloadavg()[0], 1))
+                seconds, cpu, answers[rival.name] = run(rival, source, axes, tell)
+                raw["apart"] = compare(answers)
+                raw["seconds"][rival.name].append(round(seconds, 3))
+                raw["cpu"][rival.name].append(round(cpu, 3))
+                keep(raw)
+    return raw
 
 
 def tabulate(raw: dict[str, Any]) -> Table:
-    """Make the table: seconds, and ratios round by round."""
-    seconds = raw["seconds"]
-    base = seconds["dasktune"]
-    fused = seconds.get("dasktune, fused")
+    """Make the table: seconds, ratios of each round, and what processors did meanwhile."""
+    seconds, cpu = raw["seconds"], raw["cpu"]
+    bases = [name for name in ("dasktune", "dasktune, fused") if seconds.get(name)]
     rows = []
-    for name, times in sorted(seconds.items(), key=lambda item: np.median(item[1])):
-        row = [name, spread(times, 1)]
-        row.append(spread([a / b for a, b in zip(times, base, strict=True)], 2))
-        if fused:
-            row.append(spread([a / b for a, b in zip(times, fused, strict=True)], 2))
-        rows.append(row)
-    head = ["rival", "seconds", "of dasktune's"] + (["of dasktune's, fused"] if fused else [])
+    for name, times in sorted(seconds.items(), key=lambda item: np.median(item[1] or [np.inf])):
+        if times:
+            ratios = [
+                spread([a / b for a, b in zip(times, seconds[base], strict=False)], 2)
+                for base in bases
+            ]
+            rows.append([name, spread(times, 1), *ratios, spread(cpu[name], 1)])
+    head = ["rival", "seconds", *(f"/ {base}" for base in bases), "CPU seconds"]
     return Table(head, rows)
 
 
@@ -208,11 +216,15 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     names = [name.strip() for name in options.only.split(";") if name.strip()]
-    raw = measure(FULL, options.epochs, options.jobs, options.rounds, names)
-    table = tabulate(raw)
-    print(table.markdown())
+    keep = (
+        (lambda raw: write("rivals", raw, tabulate(raw))) if options.write else (lambda raw: None)
+    )
+    raw = measure(FULL, options.epochs, options.jobs, options.rounds, names, print, keep)
+    print(tabulate(raw).markdown())
     if options.write:
-        write("rivals", raw, table)
+        trials = len(next(iter(overrides(FULL).values()))) ** len(FULL)
+        path = write("rivals", raw, tabulate(raw))
+        plot(path.with_suffix(".svg"), raw["seconds"], f"{trials} trials, {options.jobs} at a time")
 
 
 if __name__ == "__main__":

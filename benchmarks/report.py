@@ -77,3 +77,32 @@ def write(name: str, raw: dict[str, Any], table: Table) -> Path:
     path.with_suffix(".json").write_text(json.dumps(raw, indent=1) + "\n")
     path.with_suffix(".md").write_text(table.markdown() + "\n")
     return path
+
+
+def plot(path: Path, seconds: dict[str, list[float]], title: str) -> None:
+    """Draw a bar a rival, with the least and the most it took, as an SVG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "dasktune"  # the same file for the same figures
+    from matplotlib import pyplot
+
+    order = sorted((n for n in seconds if seconds[n]), key=lambda n: statistics.median(seconds[n]))
+    middles = [statistics.median(seconds[name]) for name in order]
+    spans = [
+        [middle - min(seconds[name]) for name, middle in zip(order, middles, strict=True)],
+        [max(seconds[name]) - middle for name, middle in zip(order, middles, strict=True)],
+    ]
+    ours = ["#2a6f97" if name.startswith("dasktune") else "#b0b7bd" for name in order]
+    figure, axes = pyplot.subplots(figsize=(7, 0.38 * len(order) + 1))
+    axes.barh(order, middles, xerr=spans, color=ours, ecolor="#444444", capsize=2)
+    for index, middle in enumerate(middles):
+        axes.text(spans[1][index] + middle, index, f"  {middle:.0f} s", va="center", fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlim(0, max(max(times) for times in seconds.values() if times) * 1.12)
+    axes.set_xlabel("seconds, less is better")
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)

@@ -240,13 +240,14 @@ def dataset_of(
             curves[index] = (stopped or {})[spec.id]
     epochs = max((curve["epochs"] for curve in curves if curve), default=0)
     variables = _metrics(curves, epochs)
-    names = list(dict.fromkeys(name for spec in specs for name in spec.axes()))
+    axes = [spec.axes() for spec in specs]
+    names = list(dict.fromkeys(name for of_trial in axes for name in of_trial))
     coords: dict[str, Any] = {
         "trial": ("trial", _text([spec.id for spec in specs])),
         "epoch": ("epoch", np.arange(epochs)),
     }
     for name in names:
-        coords[name] = ("trial", _column([spec.axes().get(name, _ABSENT) for spec in specs]))
+        coords[name] = ("trial", _column([of_trial.get(name, _ABSENT) for of_trial in axes]))
     places = [body["place"] if body else {} for body in bodies]
     coords |= {
         "objective": ("trial", _values(curves, objective)),
@@ -271,7 +272,7 @@ def dataset_of(
         "pipeline": pipeline,
         "objective": str(objective),
         "hyperparameters": names,
-        "conditional": [name for name in names if any(name not in s.axes() for s in specs)],
+        "conditional": [name for name in names if any(name not in of_trial for of_trial in axes)],
         "replicate": replicate,
         "versions": json.dumps(versions()),
         "trained_with": json.dumps(_distinct([b.get("versions", {}) for b in bodies if b])),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dasktune.commit import publish, staging, sweep, write_atomically
+from dasktune.commit import publish, shared_sync, staging, sweep, write_atomically
 from dasktune.errors import StampError
 from dasktune.stamp import Stamp, parse_stamp, read_stamp
 from dasktune.store import Store
@@ -165,3 +166,81 @@ def test_a_file_is_replaced_at_once_and_leaves_no_scratch(tmp_path):
     write_atomically(str(path), b"new")
     assert os.listdir(tmp_path) == ["x"]
     assert path.read_bytes() == b"new"
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """List the files that are flushed to the disk."""
+    paths = []
+    real = os.fsync
+
+    def fsync(descriptor):
+        paths.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return paths
+
+
+def file_away(store, name, *more):
+    """Publish a target, with more files if told so."""
+    final = store.trained(name, "k" * 16)
+    with staging(store, name) as folder:
+        for file in more:
+            Path(folder, file).write_text("x")
+        publish(store, folder, final, STAMP, replace=False)
+    return final
+
+
+def test_a_target_is_on_the_disk_before_it_is_in_its_place(store, synced):
+    """Its files first, then the folder that names it."""
+    file_away(store, "a", "model.safetensors")
+    assert [os.path.basename(path) for path in synced] == ["model.safetensors", ".stamp", "trained"]
+
+
+def test_short_trials_appear_one_by_one_and_are_flushed_together(store, synced):
+    """Each is there at once; the folder that names them is flushed once, after them all."""
+    with shared_sync(store):
+        finals = [file_away(store, name, "log.txt") for name in "abc"]
+        assert all(store.stamp(final) == STAMP for final in finals)
+        assert synced == []
+    assert synced == [*(f"{final}/.stamp" for final in finals), f"{store.root}/trained"]
+
+
+def test_a_model_is_never_in_its_place_before_it_is_on_the_disk(store, synced):
+    """Its digest is not looked at again, so that it cannot wait."""
+    with shared_sync(store):
+        file_away(store, "a", "model.safetensors")
+        assert [os.path.basename(p) for p in synced] == ["model.safetensors", ".stamp", "trained"]
+
+
+def test_what_was_published_is_flushed_also_after_an_error(store, synced):
+    """An error later on takes nothing back."""
+    with contextlib.suppress(KeyboardInterrupt), shared_sync(store):
+        final = file_away(store, "a")
+        raise KeyboardInterrupt
+    assert synced == [f"{final}/.stamp", f"{store.root}/trained"]
+
+
+def test_a_trial_leaves_one_file_and_no_more_than_it_has_to(project):
+    """A log if it printed, a model and its card if it gave one back; nothing of it elsewhere."""
+    project.edit("    print(", "    trial.config.a == 2 and print(")
+    project.edit(
+        "for epoch in",
+        "model = {'w': np.zeros(2)} if trial.config.b == 4 else None\n    for epoch in",
+    )
+    project.edit('raise RuntimeError("told to fail")', "raise RuntimeError\n    return model")
+    assert project.make().code == 0
+    found = {
+        path.name.rpartition("-")[0].rpartition("-")[0]: sorted(os.listdir(path))
+        for path in (project.root / "trained").iterdir()
+    }
+    assert found == {
+        "a=1,b=3": [".stamp"],
+        "a=1,b=4": [".stamp", "model.json", "model.safetensors"],
+        "a=2,b=3": [".stamp", "log.txt"],
+        "a=2,b=4": [".stamp", "log.txt", "model.json", "model.safetensors"],
+    }
+    for name in ("tmp", "runs", "checkpoints", "failed"):
+        folder = project.root / name
+        assert not folder.exists() or os.listdir(folder) == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 
 BATCH = 64
 HIDDEN = 64
+_seeding = threading.Lock()  # torch's global generator belongs to all threads of a process
 
 
 def model() -> torch.nn.Module:
@@ -47,8 +49,9 @@ def train(
         Takes the metrics of each epoch.
     """
     x, y, val_x, val_y = data
-    torch.manual_seed(config["seed"])
-    net = model()
+    with _seeding:
+        torch.manual_seed(config["seed"])
+        net = model()
     optimizer = torch.optim.AdamW(
         net.parameters(), lr=config["lr"], weight_decay=config["weight_decay"]
     )
