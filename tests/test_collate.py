@@ -25,7 +25,7 @@ def test_metrics_lie_along_trial_and_epoch_with_the_config_beside_them(project):
     assert dataset.score.values.tolist() == [[13, 14], [14, 15], [23, 24], [24, 25]]
     assert dataset.objective.values.tolist() == [14, 15, 24, 25]
     assert dataset.a.values.tolist() == [1, 1, 2, 2]
-    for name in ("status", "error", "seconds", "worker", "device", "key"):
+    for name in ("status", "error", "seconds", "finished", "worker", "device", "key"):
         assert dataset[name].dims == ("trial",)
     assert dataset.attrs["objective"] == "max score"
     assert json.loads(dataset.attrs["versions"])["python"]

@@ -124,7 +124,7 @@ class Driver:
     def same_as_undisturbed(self) -> None:
         """Check that curves and weights equal those of a run in one process."""
         self.finish(self.start("--cluster", "none", store="undisturbed", PAUSE="0"))
-        varying = ["seconds", "worker"]
+        varying = ["seconds", "finished", "worker"]
         xr.testing.assert_identical(
             self.dataset().drop_vars(varying), self.dataset("undisturbed").drop_vars(varying)
         )
