@@ -56,16 +56,16 @@ def pump(client: Client, run: str, trials: int, seconds: float, together: bool) 
     """Send a row a second of each trial; give how many messages it took."""
     every = 1.0 if together else 5.0
     sent, epoch, start = 0, 0, time.monotonic()
-    message = {"event": "reports", "run": run, "device": "cpu"}
+    message = {"event": "events", "run": run, "device": "cpu"}
     while time.monotonic() - start < seconds:
         if together:  # 16 workers
             for part in np.array_split(np.arange(trials), 16):
                 some = [row for t in part for row in rows(int(t), epoch, 1)]
-                client.log_event(TOPIC, {**message, "rows": some})
+                client.log_event(TOPIC, {**message, "events": some})
                 sent += 1
         else:  # spread over the interval, as the heart-beats of many workers are
             for i in range(trials):
-                client.log_event(TOPIC, {**message, "rows": rows(i, epoch, int(every))})
+                client.log_event(TOPIC, {**message, "events": rows(i, epoch, int(every))})
                 sent += 1
                 due = start + epoch + every * (i + 1) / trials
                 time.sleep(max(0.0, due - time.monotonic()))

@@ -43,11 +43,12 @@ class _Late:
         return False
 
     def _opened(self) -> IO[str]:
-        if self._file is None:
-            self._file = open(  # noqa: SIM115, it outlives this call
-                self.name, "a", buffering=1, encoding="utf-8", errors="backslashreplace"
-            )
-        return self._file
+        with _lock:
+            if self._file is None:
+                self._file = open(  # noqa: SIM115, it outlives this call
+                    self.name, "a", buffering=1, encoding="utf-8", errors="backslashreplace"
+                )
+            return self._file
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._opened(), name)

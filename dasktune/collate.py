@@ -234,10 +234,9 @@ def dataset_of(
     import xarray as xr
 
     bodies: list[dict[str, Any] | None] = [s.body if s is not None else None for s in stamps]
-    curves = [body["result"]["curve"] if body else None for body in bodies]
-    for index, spec in enumerate(specs):
-        if spec.id in (stopped or {}):
-            curves[index] = (stopped or {})[spec.id]
+    whole = [body["result"]["curve"] if body else None for body in bodies]
+    parts = stopped or {}
+    curves = [curve or parts.get(s.id) for curve, s in zip(whole, specs, strict=True)]
     epochs = max((curve["epochs"] for curve in curves if curve), default=0)
     variables = _metrics(curves, epochs)
     axes = [spec.axes() for spec in specs]
@@ -250,7 +249,7 @@ def dataset_of(
         coords[name] = ("trial", _column([of_trial.get(name, _ABSENT) for of_trial in axes]))
     places = [body["place"] if body else {} for body in bodies]
     coords |= {
-        "objective": ("trial", _values(curves, objective)),
+        "objective": ("trial", _values(whole, objective)),
         "status": ("trial", _text([o.status for o in outcomes])),
         "error": ("trial", _text([o.error for o in outcomes])),
         "seconds": (

@@ -79,7 +79,8 @@ class Watch:
 
     def from_scheduler(self, message: dict[str, Any]) -> None:
         """Take a message that a worker logged; those of other runs are not ours."""
-        if not isinstance(message, dict) or message.get("run") != self.board.run:
+        ours = self.board.run
+        if not isinstance(message, dict) or message.get("run", ours) != ours:
             return
         with self._lock:
             for event in expand(message):

@@ -89,7 +89,7 @@ def leave(worker: Any, why: str) -> None:
 async def _leave(worker: Any, why: str) -> None:
     with contextlib.suppress(Exception):
         text = f"worker {worker.name} leaves ({why}); what it trains goes on elsewhere"
-        worker.log_event(TOPIC, [{"event": "note", "text": text}])
+        worker.log_event(TOPIC, {"event": "note", "text": text})  # to all runs
     while worker.state.executing or worker.state.long_running:
         await asyncio.sleep(_LOOK_EVERY)
     # Not close_gracefully(), which waits for ever once the status is set.

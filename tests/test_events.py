@@ -45,13 +45,15 @@ def test_the_first_report_goes_at_once_and_the_next_wait_together():
     assert post.reports() == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
 
 
-def test_what_waits_is_sent_before_a_trials_end():
-    """The last epochs are never missing."""
+def test_what_waits_is_sent_with_a_trials_end_and_before_it():
+    """The last epochs are never missing, and an end waits less long than a report."""
     post = Post()
     for epoch in range(3):
         post.report("a", epoch)
     post.box({"event": "ended", "outcome": {}})
-    assert [message["event"] for message in post.messages] == ["reports", "reports", "ended"]
+    post.timers[-1]()
+    events = [event["event"] for message in post.messages for event in expand(message)]
+    assert events == ["report", "report", "report", "ended"]
     assert post.reports() == [("a", 0), ("a", 1), ("a", 2)]
 
 

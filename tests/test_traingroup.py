@@ -282,7 +282,7 @@ def test_a_group_on_a_worker_that_leaves_goes_on_elsewhere(fusible, monkeypatch)
         if event["event"] == "report":
             drain.request("SIGTERM")
 
-    monkeypatch.setattr("dasktune.graph._emit", emit)
+    monkeypatch.setattr("dasktune.graph.mailbox", lambda run: emit)
     try:
         with pytest.raises(Reschedule):
             group_node(group, data)
@@ -292,6 +292,8 @@ def test_a_group_on_a_worker_that_leaves_goes_on_elsewhere(fusible, monkeypatch)
         drain.reset()
     assert checkpoints(fusible) == 4
     assert not any(event["event"] == "ended" for event in told)
+    logs = {event["log"] for event in told if event["event"] == "started"}
+    assert len(logs) == 1  # those that are trained together share one
     assert RunFolder(fusible.sweep().store.run("r")).running() == []
     monkeypatch.undo()
     parts = group_node(group, data)

@@ -320,6 +320,20 @@ def test_kept_trials_count_for_the_best_so_far(project):
     assert {known["epochs"] for known in kept.values()} == {2}
 
 
+def test_the_log_of_a_trial_that_is_trained_with_others_is_found_while_it_runs(project):
+    """They share a file, which the run's folder names."""
+    sweep = project.sweep()
+    trial = sweep.pipeline.trials()[0].id
+    shared = project.folder / "fused-log.txt"
+    shared.write_text("words of all\n")
+    run = RunFolder(str(project.root / "runs" / "r"))
+    run.create()
+    run.tell({"rows": [{"id": trial, "log": str(shared)}]})
+    assert project.cli("logs", trial).out == "words of all\n"
+    shared.unlink()  # the group has ended; nothing of this trial was kept
+    assert project.cli("logs", trial).code == 2
+
+
 def test_main_understands_follow(project):
     """-f is the file where one follows, and else means follow."""
     project.make()

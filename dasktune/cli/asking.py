@@ -84,7 +84,6 @@ def status(variables: tuple[str, ...], watch: bool, as_json: bool, **options: An
 @pipeline_options
 def logs(trial: str, variables: tuple[str, ...], follow: bool, **options: Any) -> None:
     """Print what TRIAL printed and logged."""
-    from dasktune.logfile import find_log
     from dasktune.logfile import follow as read_on
     from dasktune.plan import resolve_goal
 
@@ -100,7 +99,7 @@ def logs(trial: str, variables: tuple[str, ...], follow: bool, **options: Any) -
             told = True
         if told:
             return
-    path = find_log(root, name)
+    path = _live_log(root, name)
     if path is None:
         if name in sweep.store.listing("trained"):
             return  # it printed nothing

@@ -20,7 +20,7 @@ def head(board: Board, now: float) -> str:
         tiles.append((f"{value:.5g}", f"best {board.objective.metric}: {trial}", RANKED[0]))
     left = None if board.over else board.seconds_left(now)
     if left is not None:
-        tiles.append((duration(left), "left (estimate)", ""))
+        tiles.append((duration(left) if left >= 1 else "< 1 s", "left (estimate)", ""))
     if not board.over:
         tiles.append((duration(max(0.0, now - board.started)), "since the start", ""))
     numbers = "".join(

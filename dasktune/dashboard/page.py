@@ -196,7 +196,8 @@ class Page:
         unit, word = _unit(time.time() - board.started)
         self.best.plot.xaxis.axis_label = word
         self.best.plot.yaxis.axis_label = board.objective.metric
-        ended = [r for r in rows if r.ended is not None and r.value is not None]
+        good = [r for r in rows if r.state in ("done", "kept")]
+        ended = [r for r in good if r.ended is not None and r.value is not None]
         sources = self.best.sources
         sources["ended"].data = {
             "x": np.array([((r.ended or 0) - board.started) / unit for r in ended]),
@@ -212,8 +213,8 @@ class Page:
     def _show_parallel(self, board: Board, rows: list[Row]) -> None:
         values = [row.value if row.state in ("done", "kept") else None for row in rows]
         laid = axes([row.axes for row in rows], values, board.objective.metric)
-        ranked = np.array(_ranked(board, rows)[::-1], int)  # the best is drawn last
-        parts = np.array_split(ranked, len(CLASSES))
+        ranked = np.array(_ranked(board, rows), int)
+        parts = np.array_split(ranked, len(CLASSES))[::-1]  # the best is drawn last
         for index, part in enumerate(parts):
             x, y = lines(laid, part)
             self.parallel.sources[f"class{index}"].data = {"x": x, "y": y}
@@ -252,7 +253,8 @@ class Page:
             values = [row.axes.get(name) for row in rows]
             numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
             data[f"axis {name}"] = values if numeric else [str(v) for v in values]
-            columns.append(column(f"axis {name}", name, "small" if numeric else "text", 70))
+            width = max(70, 9 * len(name) + 14)
+            columns.append(column(f"axis {name}", name, "small" if numeric else "text", width))
         data["trial"] = [row.id for row in rows]
         columns += [
             column("epoch", "epoch", "whole", 60),

@@ -57,6 +57,19 @@ TABLE = """(() => {
   for (const [name, values] of Object.entries(source.data)) columns[name] = Array.from(values);
   return columns; })()"""
 
+DEEP = """(selector => { const found = []; const walk = node => {
+  if (node.shadowRoot) walk(node.shadowRoot);
+  found.push(...(node.querySelectorAll ? node.querySelectorAll(selector) : []));
+  for (const child of node.querySelectorAll ? node.querySelectorAll("*") : [])
+    if (child.shadowRoot) walk(child.shadowRoot); };
+  walk(document.body); return [...new Set(found)]; })"""
+"""Finds elements also inside of shadow roots."""
+HEADS = f"{DEEP}('.slick-header-column')"
+CELLS = f"""{DEEP}('.slick-row .slick-cell:nth-child(6)').filter(cell => cell.textContent.trim())
+  .map(cell => [cell.parentElement.offsetTop, Number(cell.textContent)])
+  .sort((one, other) => one[0] - other[0]).map(pair => pair[1])"""
+"""The numbers in the column of the objective (after trial, state, a, b and epoch), from the top."""
+
 HELD = f"""(() => {{ const {{state, epoch}} = {TABLE};
   return state.filter(s => s == "running").length == 1 && !state.includes("waiting")
     && epoch[state.indexOf("running")] == 3; }})()"""
@@ -177,6 +190,12 @@ def test_the_page_shows_a_sweep_as_it_runs_and_as_it_ends(tab, client, running, 
     assert "a <b>bold</b> failure" in text  # as text: what a trial says is no HTML
     shown = tiles(tab)
     assert (shown["trials"], shown["done"], shown["failed"]) == ("6", "5", "1")
+
+    tab.run(f"{HEADS}.find(head => head.textContent.trim() == 'score').click()")
+    tab.wait(f"(c => c.length == 5 && c.every((v, i) => !i || c[i - 1] <= v))({CELLS})")
+    tab.run(f"{HEADS}.find(head => head.textContent.trim() == 'score').click()")
+    tab.wait(f"(c => c.length == 5 && c.every((v, i) => !i || c[i - 1] >= v))({CELLS})")
+    assert tab.run(f"{CELLS}[0]") == pytest.approx(best, abs=1e-4)
 
     drawn = tab.run("""(() => { const plot = Bokeh.documents[0].get_model_by_name("curves");
       return plot.renderers.map(r => Array.from(r.data_source.data.y)).flat() })()""")
