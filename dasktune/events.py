@@ -133,7 +133,7 @@ def mailbox(run: str) -> Mailbox:
     """Give the mailbox of a run on the worker that runs the present task."""
     from distributed import get_worker
 
-    from dasktune.provenance import device
+    from dasktune.provenance import device_in_use
 
     try:
         worker = get_worker()
@@ -156,5 +156,5 @@ def mailbox(run: str) -> Mailbox:
             def send(event: dict[str, Any]) -> None:
                 worker.log_event(TOPIC, event)
 
-            _mailboxes[name] = Mailbox(run, send, later, every, device)
+            _mailboxes[name] = Mailbox(run, send, later, every, device_in_use)
         return _mailboxes[name]

@@ -40,3 +40,17 @@ def device() -> str:
     if torch is not None and torch.cuda.is_available():
         return f"cuda:0 ({torch.cuda.get_device_name(0)})"
     return "cpu"
+
+
+def device_in_use() -> str:
+    """Name the device that this process trains on, for who watches: ``"cuda:3 (NVIDIA H100)"``.
+
+    The number is the machine's, not the one among those that this process sees. CUDA is only
+    asked once it is in use: to ask for it before would keep a train function from forking.
+    """
+    torch = sys.modules.get("torch")
+    cuda = getattr(torch, "cuda", None)  # torch may be half imported, by another thread
+    if cuda is None or not hasattr(cuda, "is_initialized") or not cuda.is_initialized():
+        return "cpu"
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
+    return f"cuda:{first if first.isdigit() else 0} ({cuda.get_device_name(0)})"

@@ -40,6 +40,7 @@ BEAT_EVERY = 10.0
 """Seconds after which the file is written anew though there is none: the driver is alive."""
 _KEPT_AT_A_TIME = 200
 _KEPT_POINTS = 32
+_KEPT_CURVES = 2000  # of so many kept trials at most the curves are told as well
 
 
 class Watch:
@@ -173,16 +174,16 @@ class Watch:
 
     def _read_kept(self) -> None:
         kept = [t for t in self._plan.trials() if t.state is State.DONE and t.outcome is not None]
-        store = Store(self.board.root)
+        store, points = Store(self.board.root), _KEPT_POINTS if len(kept) <= _KEPT_CURVES else 0
         for start in range(0, len(kept), _KEPT_AT_A_TIME):
             if self._ended.is_set():
                 return
             some = kept[start : start + _KEPT_AT_A_TIME]
-            known = dict(_known(store, [t.outcome for t in some if t.outcome is not None]))
+            known = dict(_known(store, [t.outcome for t in some if t.outcome is not None], points))
             self({"event": "kept", "trials": known})
 
 
-def _known(store: Store, outcomes: Sequence[Outcome]) -> Any:
+def _known(store: Store, outcomes: Sequence[Outcome], points: int) -> Any:
     """Read what is known of trials that were trained earlier: value, cost, a thinned curve."""
     for outcome in outcomes:
         trial = outcome.target.removeprefix("trained/")
@@ -197,7 +198,7 @@ def _known(store: Store, outcomes: Sequence[Outcome]) -> Any:
                     "value": float(result["value"]),
                     "seconds": stamp.seconds,
                     "epochs": curve["epochs"],
-                    "curve": thin(curve, _KEPT_POINTS),
+                    "curve": thin(curve, points) if points else {},
                 },
             )
         except (DasktuneError, AssertionError, KeyError, TypeError, ValueError):

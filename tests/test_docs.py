@@ -59,6 +59,9 @@ def test_the_readme_can_be_followed_line_by_line(tmp_path, monkeypatch, run_cli)
     names: dict[str, object] = {}
     exec(reading, names)
     assert names["results"].sizes == {"trial": 6, "epoch": 5}
+    (block,) = blocks(ROOT / "docs" / "watching.md", "python")
+    exec(block, {})
+    assert (tmp_path / "dag.svg").read_text().startswith("<svg")
     (block,) = blocks(ROOT / "docs" / "store.md", "python")
     exec(block, names)
     assert names["grid"].accuracy.sizes == {"alpha": 3, "seed": 2, "epoch": 5}
@@ -168,7 +171,8 @@ def test_importing_dasktune_brings_in_neither_torch_nor_dask():
 
 
 @pytest.mark.parametrize(
-    "command", ["make", "plan", "why", "status", "results", "report", "plot", "logs", "debug"]
+    "command",
+    ["make", "plan", "why", "status", "results", "report", "plot", "logs", "stop", "debug"],
 )
 def test_every_command_has_help(run_cli, command):
     """One sentence first."""

@@ -87,3 +87,26 @@ def test_messages_name_their_run_and_the_device():
     post.report("a", 0)
     assert post.messages[0]["run"] == "r"
     assert next(expand(post.messages[0]))["device"] == "cpu"
+
+
+def test_cuda_is_not_touched_before_training_uses_it(monkeypatch):
+    """To ask it for its name would keep a train function from forking; then its own number."""
+    import sys
+    from types import SimpleNamespace
+
+    from dasktune.provenance import device_in_use
+
+    used = False
+
+    def name(index):
+        assert used
+        return "A GPU"
+
+    cuda = SimpleNamespace(is_initialized=lambda: used, get_device_name=name)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,0")
+    assert device_in_use() == "cpu"
+    used = True
+    assert device_in_use() == "cuda:3 (A GPU)"
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace())
+    assert device_in_use() == "cpu"
