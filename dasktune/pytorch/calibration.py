@@ -129,7 +129,15 @@ def measure(members: Sequence[Member], problem: Problem) -> Width:
     alone.model.to(problem.device)
     chosen = torch.arange(count, device=problem.device)
     single = _time(
-        lambda: step(alone.model, alone.optimizer, alone.options, problem, chosen, 1e-3), problem
+        lambda: step(
+            alone.model,
+            alone.optimizer,
+            alone.options,
+            problem,
+            (problem.x[chosen], problem.y[chosen]),
+            1e-3,
+        ),
+        problem,
     )
     fused: dict[int, float] = {}
     how = ""

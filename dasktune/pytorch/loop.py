@@ -51,9 +51,9 @@ def train_alone(
             sample_order(trial.seed, epoch, count).to(problem.device).split(options.batch_size)
         )
         rates = options.learning_rates(epoch, len(batches))
-        for rate, chosen in zip(rates, batches, strict=True):
-            loss = step(model, optimizer, options, problem, chosen, rate)
-            total += loss.detach().to(total.dtype) * len(chosen)
+        for rate, batch in zip(rates, problem.batches(batches), strict=True):
+            loss = step(model, optimizer, options, problem, batch, rate)
+            total += loss.detach().to(total.dtype) * len(batch[1])
         outputs = evaluate(model, problem, options.batch_size)
         row = problem.scores(outputs)
         train_loss = float(total / count)
@@ -71,23 +71,23 @@ def step(
     optimizer: torch.optim.Optimizer,
     options: TorchOptions,
     problem: Problem,
-    chosen: torch.Tensor,
+    batch: tuple[torch.Tensor, torch.Tensor],
     rate: float,
 ) -> torch.Tensor:
     """Take one step of the optimizer, and give the loss before it.
 
     Parameters
     ----------
-    chosen : torch.Tensor
-        The samples of the batch, int64.
+    batch : (torch.Tensor, torch.Tensor)
+        Inputs and targets.
     rate : float
         The learning rate.
     """
     for group in optimizer.param_groups:
         group["lr"] = rate
     with problem.precision():
-        outputs = model(problem.x[chosen])
-        loss = problem.loss_of(outputs, problem.y[chosen], float(options.label_smoothing))
+        outputs = model(batch[0])
+        loss = problem.loss_of(outputs, batch[1], float(options.label_smoothing))
     optimizer.zero_grad()
     torch.autograd.backward(loss)
     if options.clip:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -72,6 +72,17 @@ class Problem:
         """Where the data are."""
         return self.x.device
 
+    def batches(self, order: Sequence[torch.Tensor]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Give inputs and targets of training samples, batch by batch.
+
+        Parameters
+        ----------
+        order : sequence of torch.Tensor
+            The samples of each batch, int64. What is not on the device is brought there while
+            the batch before is used.
+        """
+        return zip(_rows(self.x, order), _rows(self.y, order), strict=True)
+
     def loss_of(
         self, outputs: torch.Tensor, targets: torch.Tensor, smoothing: Any = 0.0
     ) -> torch.Tensor:
@@ -137,6 +148,13 @@ class Problem:
             self.device.type, torch.bfloat16, enabled=self.amp, cache_enabled=not recording
         ):
             yield
+
+
+def _rows(tensor: Any, order: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+    if isinstance(tensor, torch.Tensor):
+        return (tensor[chosen] for chosen in order)
+    rows: Iterator[torch.Tensor] = tensor.parts(order)
+    return rows
 
 
 def _full(outputs: torch.Tensor) -> torch.Tensor:
