@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,11 @@ space = dt.Space(a=dt.integers(1, COUNT), b=dt.choice(1, 2, 3, 4))
 pipeline = dt.Pipeline(space, preprocess, train, objective="max score")
 """
 IN_A_PROCESS = 100
+PATIENT = {
+    "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1000000",
+    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1h",
+}
+"""A hundred workers that share an interpreter may be silent for minutes, and are not dead."""
 
 
 @contextlib.contextmanager
@@ -61,6 +67,7 @@ def cluster(workers: int) -> Iterator[tuple[Client, psutil.Process]]:
             subprocess.Popen(
                 [sys.executable, "-m", *command, "--scheduler-file", file],
                 stderr=subprocess.DEVNULL,
+                env=os.environ | PATIENT,
             )
         ]
         try:
