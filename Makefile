@@ -53,7 +53,7 @@ $(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.test: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(PIP) -e '.[dashboard,test]'
+	$(PIP) -e '.[dashboard,hpc,test]'
 	@touch $@ $(VENV)/.run
 
 clean:

@@ -96,6 +96,8 @@ class Board:
         Each time that the best became better: when, the value, the trial.
     dashboard : str
         Address of the page in the browser.
+    jobs : str
+        How many workers there are, and what others wait for, where a queue gives them.
     over : str
         How the run ended; empty while it goes on.
     """
@@ -112,6 +114,7 @@ class Board:
         self.stages: dict[str, tuple[str, float]] = {}
         self.best: list[tuple[float, float, str]] = []
         self.dashboard = ""
+        self.jobs = ""
         self.over = ""
         self.most_running = 0
         self._counts: Counter[str] = Counter()
@@ -164,6 +167,8 @@ class Board:
                 self._kept(trial, known)
         elif kind == "cluster":
             self.dashboard = event["dashboard"]
+        elif kind == "jobs":
+            self.jobs = event["text"]
         elif kind == "over":
             self._over(event["how"])
 
@@ -308,6 +313,7 @@ class Board:
             "stages": {name: list(stage) for name, stage in self.stages.items()},
             "best": [list(entry) for entry in (self.best[-1:] if only_running else self.best)],
             "dashboard": self.dashboard,
+            "jobs": self.jobs,
             "over": self.over,
             "most_running": self.most_running,
             "spent": self._spent,
@@ -331,6 +337,7 @@ class Board:
         board.stages = {name: (stage[0], stage[1]) for name, stage in tree["stages"].items()}
         board.best = [(entry[0], entry[1], entry[2]) for entry in tree["best"]]
         board.dashboard, board.over = tree["dashboard"], tree["over"]
+        board.jobs = tree["jobs"]
         board.most_running, board._spent = tree["most_running"], list(tree["spent"])
         board._counts = Counter(tree["counts"])
         return board

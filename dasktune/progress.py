@@ -88,7 +88,7 @@ class Lines(Progress):
             target = self.plan.targets.get(event["target"]) if self.plan else None
             if self._trace and target is not None:
                 return f"{target.verb}  due to: {target.reason}"
-        if kind == "note":
+        if kind in ("note", "jobs"):
             return f"dasktune: {event['text']}"
         if kind == "finished":
             return self._ended(event["outcome"])

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +27,7 @@ from dasktune.watch import Observer, Watch
 if TYPE_CHECKING:
     from distributed import Client
 
+    from dasktune.cluster import Connection
     from dasktune.graph import Tasks
     from dasktune.traingroup import GroupTask
 
@@ -38,8 +39,11 @@ class Options:
     Attributes
     ----------
     cluster : str or distributed.Client
-        ``"none"``: in this process; ``"local"``: workers on this machine; a scheduler's
-        address; or a client of any cluster.
+        ``"none"``: in this process; ``"local"``: workers on this machine; a queue such as
+        ``"slurm"``; a scheduler's address; a name, see `dasktune.cluster`; or a client of any
+        cluster.
+    cluster_settings : mapping of str to str
+        Settings of that cluster that override the configuration.
     jobs : int or None
         Trials at a time; None for as many as the resources allow.
     keep_going : bool
@@ -56,6 +60,7 @@ class Options:
     """
 
     cluster: str | Client = "local"
+    cluster_settings: Mapping[str, str] = field(default_factory=dict)
     jobs: int | None = None
     keep_going: bool = False
     ignore_errors: bool = False
@@ -313,12 +318,13 @@ def _run_on_cluster(
     watch: Watch,
 ) -> None:
     """Submit the plan's graph, and follow it until all its nodes have ended."""
-    from dasktune.cluster import check_resources, connect
+    from dasktune.cluster import Connection, Demand, check_resources, connect
     from dasktune.submission import Submission
 
-    def follow(client: Client) -> None:
+    def follow(connection: Connection) -> None:
+        client = connection.client
         jobs = None if options.cluster == "local" else options.jobs
-        submission = Submission(client, plan, tasks, run, jobs, took)
+        submission = Submission(client, plan, tasks, run, jobs, took, connection.slots)
         watch.attach(client)
         try:
             submission.follow(_groups(sweep, plan, tasks, options, submission.slots))
@@ -326,16 +332,19 @@ def _run_on_cluster(
             watch.end()
 
     if isinstance(options.cluster, str):
-        with connect(
-            options.cluster,
-            jobs=options.jobs,
-            resources=tasks.resources,
+        demand = Demand(
+            tasks.resources,
+            options.jobs,
             threads=sweep.pipeline.threads,
-        ) as client:
-            follow(client)
+            name=sweep.name,
+            folder=os.path.abspath(run.path),
+            tell=watch,
+        )
+        with connect(options.cluster, demand, options.cluster_settings) as connection:
+            follow(connection)
     else:
         check_resources(options.cluster, tasks.resources)
-        follow(options.cluster)
+        follow(Connection(options.cluster))
 
 
 @contextlib.contextmanager

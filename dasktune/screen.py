@@ -66,6 +66,8 @@ def _foot(board: Board, now: float) -> Iterator[str]:
     left = None if board.over else board.seconds_left(now)
     if left:
         yield f"about {duration(left)} left"
+    if board.jobs and not board.over:
+        yield board.jobs
     if board.dashboard and not board.over:
         yield f"dashboard  {board.dashboard}"
 

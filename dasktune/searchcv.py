@@ -295,13 +295,13 @@ class SearchCV(GridSearchCV):
 
     @contextlib.contextmanager
     def _client(self) -> Iterator[Any]:
-        from dasktune.cluster import connect
+        from dasktune.cluster import Demand, connect
 
         if not isinstance(self.cluster, str):
             yield self.cluster
             return
-        with connect(self.cluster, jobs=self.jobs, resources={}, threads=self.threads) as client:
-            yield client
+        with connect(self.cluster, Demand({}, self.jobs, self.threads)) as connection:
+            yield connection.client
 
 
 @contextlib.contextmanager

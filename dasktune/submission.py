@@ -62,6 +62,8 @@ class Submission:
         As many workers are used as train so many trials at a time; None for all.
     took : callable
         Takes the outcomes.
+    slots : int or None
+        Trials at a time once all workers are there; None if they are there already.
 
     Attributes
     ----------
@@ -77,6 +79,7 @@ class Submission:
         run: RunFolder,
         jobs: int | None,
         took: Callable[[Outcome], None],
+        slots: int | None = None,
     ) -> None:
         self._client = client
         self._plan = plan
@@ -84,9 +87,9 @@ class Submission:
         self._run = run
         self._took = took
         rooms = _rooms(client, tasks)
-        self._workers = _some_workers(rooms, jobs)
+        self._workers = None if slots else _some_workers(rooms, jobs)
         chosen = rooms if self._workers is None else self._workers
-        self.slots = max(1, sum(rooms[address] for address in chosen))
+        self.slots = slots or max(1, sum(rooms[address] for address in chosen))
         self._suffix = f"-{os.urandom(3).hex()}"
         self._known: dict[str, Outcome] = {}
         self._names: dict[str, list[str]] = {}  # of the targets of each node in flight

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Observer = Callable[[dict[str, Any]], None]
 """Takes the events of a run, one by one: ``plan``, ``cluster``, ``started``, ``report``,
-``resumed``, ``kept``, ``finished`` (with an `Outcome`), ``note``, ``over``."""
+``resumed``, ``kept``, ``finished`` (with an `Outcome`), ``note``, ``jobs``, ``over``."""
 
 log = logging.getLogger("dasktune.watch")
 

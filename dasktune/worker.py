@@ -25,6 +25,7 @@ from dasktune.events import TOPIC
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """What queues send ahead of the end."""
+_FAREWELL = 5.0  # seconds that a scheduler may take to let a worker go
 _LOOK_EVERY = 0.05  # seconds between two looks at whether the worker is idle
 
 LIBRARIES = ("torch", "xarray", "zarr", "safetensors.torch", "threadpoolctl", "torch._dynamo")
@@ -38,7 +39,7 @@ def dask_setup(worker: Any) -> None:
     """Let a worker leave well; Ctrl-C is the driver's, which tells workers through files.
 
     The configuration ``dasktune.worker.drain-after`` is the seconds after which it leaves by
-    itself.
+    itself, ``leave-at`` the time of day, in seconds since the epoch.
     """
     if threading.current_thread() is not threading.main_thread():
         return  # a worker inside of the driver, which has its own signals
@@ -49,6 +50,9 @@ def dask_setup(worker: Any) -> None:
     for number in SIGNALS:
         loop.add_signal_handler(number, leave, worker, signal.Signals(number).name)
     seconds = dask.config.get("dasktune.worker.drain-after", None)
+    moment = dask.config.get("dasktune.worker.leave-at", None)
+    if moment is not None:
+        seconds = float(moment) - time.time()
     if seconds is not None:
         drain.leave_at(time.monotonic() + float(seconds))
         loop.call_later(float(seconds), leave, worker, "its time is over")
@@ -92,14 +96,17 @@ async def _leave(worker: Any, why: str) -> None:
         worker.log_event(TOPIC, {"event": "note", "text": text})  # to all runs
     while worker.state.executing or worker.state.long_running:
         await asyncio.sleep(_LOOK_EVERY)
+    if worker.status.name in ("closing", "closed", "failed"):
+        return  # the scheduler sent it home in the meantime
     # Not close_gracefully(), which waits for ever once the status is set.
     try:
-        await worker.scheduler.retire_workers(
+        retired = worker.scheduler.retire_workers(
             workers=[worker.address],
             close_workers=False,
             remove=True,
             stimulus_id=f"dasktune-drain-{time.time()}",
         )
+        await asyncio.wait_for(retired, _FAREWELL)
     except Exception as error:  # a scheduler that is gone, or does not know it any more
         log.info("left without a word to the scheduler: %s", error)
     await worker.close(nanny=not worker.lifetime_restart, reason=f"dasktune-drain: {why}")

@@ -25,6 +25,7 @@ class Commands(click.Group):
         "results": "reading",
         "report": "reading",
         "plot": "reading",
+        "cluster": "clusters",
         "debug": "making",
         "export-makefile": "making",
         "node": "making",

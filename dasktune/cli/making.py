@@ -10,10 +10,12 @@ import click
 
 from dasktune.cli.options import (
     change_folder,
+    cluster_options,
     fuse,
     jobs,
     open_sweep,
     pipeline_options,
+    read_settings,
     split_words,
 )
 from dasktune.errors import UsageError
@@ -43,13 +45,7 @@ if TYPE_CHECKING:
 )
 @click.option("-s", "--silent", is_flag=True, help="Say nothing but errors.")
 @click.option("--trace", is_flag=True, help="Tell why each target is made.")
-@click.option(
-    "--cluster",
-    default="local",
-    show_default=True,
-    metavar="WHERE",
-    help="'local', 'none' (this process), or a scheduler's address (tcp://…).",
-)
+@cluster_options
 @click.option(
     "--fuse",
     type=fuse,
@@ -93,6 +89,7 @@ def make(words: tuple[str, ...], **options: Any) -> int:
 
     how = Options(
         cluster=options["cluster"],
+        cluster_settings=read_settings(options["settings"]),
         jobs=options["jobs"],
         keep_going=keep_going,
         ignore_errors=options["ignore_errors"],
@@ -122,7 +119,7 @@ def plan(words: tuple[str, ...], **options: Any) -> int:
     if options["as_json"]:
         click.echo(json.dumps(made.to_json(), indent=1))
         return 0
-    from dasktune.cluster import default_jobs
+    from dasktune.cluster.demand import default_jobs
     from dasktune.tables import plan_table
 
     console = _console()

@@ -52,6 +52,41 @@ def pipeline_options(command: F) -> F:
     return command
 
 
+def cluster_options(command: F) -> F:
+    """Add the options that choose a cluster."""
+    for option in (
+        click.option(
+            "-O",
+            "--cluster-option",
+            "settings",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="A setting of the cluster, such as walltime=2h; see 'dasktune cluster'.",
+        ),
+        click.option(
+            "--cluster",
+            default="local",
+            show_default=True,
+            metavar="WHERE",
+            help="'local', 'none' (this process), 'slurm' or another queue, a scheduler's "
+            "address (tcp://…), file:scheduler.json, or a name.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def read_settings(words: Sequence[str]) -> dict[str, str]:
+    """Read ``KEY=VALUE`` words."""
+    settings = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise UsageError(f"-O takes KEY=VALUE, but got {word!r}.")
+        settings[key.replace("_", "-")] = value
+    return settings
+
+
 def change_folder(folders: Sequence[str]) -> None:
     """Change to folders, each relative to the one before.
 

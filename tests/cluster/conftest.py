@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from safetensors.numpy import load_file
 import dasktune as dt
 
 SLOW = """
+import contextlib
 import os
 import time
 
@@ -97,12 +100,14 @@ class Driver:
         """Wait until so many words of a kind are logged."""
         self.wait_until(lambda: len(self.words(kind)) >= count, process)
 
-    def wait_until(self, condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-        """Wait for something while the driver runs."""
+    def wait_until(
+        self, condition: Callable[[], bool], process: subprocess.Popen[str] | None = None
+    ) -> None:
+        """Wait for something, while the driver runs if one is given."""
         deadline = time.monotonic() + 90
         while not condition():
             assert time.monotonic() < deadline, "the sweep does not get on"
-            assert process.poll() is None, process.communicate()
+            assert process is None or process.poll() is None, process.communicate()
             time.sleep(0.02)
 
     def finish(self, process: subprocess.Popen[str], seconds: float = 120) -> str:
@@ -121,9 +126,9 @@ class Driver:
         paths = (self.path / store / "slow" / "trained").glob("*/model.safetensors")
         return {path.parent.name: load_file(path) for path in paths}
 
-    def same_as_undisturbed(self) -> None:
+    def same_as_undisturbed(self, *arguments: str) -> None:
         """Check that curves and weights equal those of a run in one process."""
-        self.finish(self.start("--cluster", "none", store="undisturbed", PAUSE="0"))
+        self.finish(self.start("--cluster", "none", *arguments, store="undisturbed", PAUSE="0"))
         varying = ["seconds", "finished", "worker"]
         xr.testing.assert_identical(
             self.dataset().drop_vars(varying), self.dataset("undisturbed").drop_vars(varying)
@@ -152,3 +157,91 @@ def no_inherited_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*os.environ]:
         if name.startswith(("DASK_", "SLURM_")) and name != "SLURM_CONF":
             monkeypatch.delenv(name)
+
+
+HERE = Path(__file__).parent
+
+
+def _lacking(programs: list[str], package: str) -> None:
+    """Skip where programs are missing; in CI that is a failure."""
+    import shutil
+
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin:/usr/lib/gridengine"
+    missing = [program for program in programs if shutil.which(program, path=path) is None]
+    why = f"{', '.join(missing)} is missing; scripts/install-debian-packages installs {package}"
+    if not missing and os.geteuid() != 0:
+        missing, why = ["root"], "starting a queue needs root"
+    if missing and os.environ.get("DASKTUNE_CI"):
+        pytest.fail(why)
+    if missing:
+        pytest.skip(why)
+
+
+def _free_ports() -> int:
+    """Find a row of ports that nobody uses, below those that the system hands out."""
+    import random
+    import socket
+
+    for _ in range(100):
+        first = random.randrange(20000, 30000, 10)
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in range(first, first + 6):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return first
+    raise AssertionError("no free ports")
+
+
+@pytest.fixture(scope="session")
+def slurm_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Run a real Slurm on this machine."""
+    _lacking(["munged", "slurmctld", "slurmd", "sbatch"], "slurm-wlm and munge")
+    # Not below pytest's own folder, whose name is too long for a socket.
+    with tempfile.TemporaryDirectory(prefix="slurm-", dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        script = str(HERE / "slurm-here")
+        try:
+            subprocess.run([script, "start", folder, str(_free_ports())], check=True, timeout=100)
+            yield Path(folder)
+        finally:
+            subprocess.run([script, "stop", folder], check=True, timeout=100)
+
+
+class Slurm:
+    """The real Slurm, with the options that send a sweep to it."""
+
+    options = ("--cluster", "slurm", "-O", "host=127.0.0.1", "-O", "memory=200MB")
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def ask(self, *command: str) -> str:
+        """Run one of Slurm's commands."""
+        return subprocess.run(
+            command, check=True, capture_output=True, text=True, timeout=60
+        ).stdout.strip()
+
+    def jobs(self, state: str = "RUNNING") -> list[str]:
+        """List the numbers of the jobs in a state."""
+        return self.ask("squeue", "-h", "-t", state, "-o", "%A").split()
+
+    def empty(self) -> None:
+        """Wait until no job is left."""
+        deadline = time.monotonic() + 60
+        while self.ask("squeue", "-h", "-o", "%A"):
+            assert time.monotonic() < deadline, self.ask("squeue")
+            time.sleep(0.1)
+
+
+@pytest.fixture
+def slurm(slurm_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
+    """Give the real Slurm, and leave it without jobs."""
+    monkeypatch.setenv("SLURM_CONF", str(slurm_folder / "slurm.conf"))
+    slurm = Slurm(slurm_folder)
+    yield slurm
+    jobs = slurm.ask("squeue", "-h", "-o", "%A").split()
+    if jobs:
+        slurm.ask("scancel", *jobs)
+    slurm.empty()

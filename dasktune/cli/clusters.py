@@ -1,0 +1,47 @@
+"""``cluster``: what a cluster would be asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dasktune.cli.options import read_settings
+from dasktune.errors import UsageError
+
+
+@click.command()
+@click.argument("where")
+@click.option("--show", is_flag=True, help="The settings and where each comes from; the default.")
+@click.option("--print-job", is_flag=True, help="The script of a job.")
+@click.option("-O", "--cluster-option", "settings", multiple=True, metavar="KEY=VALUE")
+@click.option("--threads", default=1, show_default=True, help="Threads of a trial.")
+@click.option("--debug", is_flag=True, help="Show a traceback of dasktune's own errors.")
+def cluster(where: str, **options: Any) -> None:
+    """Show what the cluster WHERE would be asked for; start nothing."""
+    from dasktune.cluster import Demand
+    from dasktune.cluster.choose import backend
+
+    chosen = backend(where, read_settings(options["settings"]))
+    demand = Demand(threads=options["threads"])
+    if options["print_job"]:
+        script = chosen.script(demand)
+        if not script:
+            raise UsageError(f"the cluster {where!r} has no jobs.")
+        click.echo(script, nl=False)
+        return
+    settings = getattr(chosen, "settings", {})
+    if not settings:
+        click.echo(f"{where} has no settings")
+        return
+    width = max(map(len, settings))
+    values = {key: _text(setting.value) for key, setting in settings.items()}
+    wide = max(map(len, values.values()))
+    for key, setting in settings.items():
+        click.echo(f"{key:{width}}  {values[key]:{wide}}  {setting.origin}")
+
+
+def _text(value: Any) -> str:
+    return (
+        "-" if value in (None, []) else str(value).lower() if value in (True, False) else str(value)
+    )

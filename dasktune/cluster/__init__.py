@@ -1,0 +1,7 @@
+"""Clusters: where the nodes of a graph run. One word selects one; a file a back-end."""
+
+from dasktune.cluster.choose import connect as connect
+from dasktune.cluster.demand import Connection as Connection
+from dasktune.cluster.demand import Demand as Demand
+from dasktune.cluster.demand import check_resources as check_resources
+from dasktune.cluster.demand import default_jobs as default_jobs

@@ -1,0 +1,294 @@
+"""The jobs of one run: a thin loop around the decisions of `supervisor`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import glob
+import re
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dasktune.cluster.demand import Demand
+from dasktune.cluster.supervisor import Sight, decide, pause
+from dasktune.runfolder import RunFolder
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from dasktune.cluster.queue import Queue, Seen
+
+INTERVAL = 1.0  # seconds between two looks at the queue, while something is on the move
+CALM_INTERVAL = 5.0  # the same, while nothing is
+MOST_AT_ONCE = 10  # submissions between two looks
+STILLBORN = 3  # jobs that end at once, one after another, before it is an error
+GHOST_SECONDS = 30  # that a worker may outlive its job before it is cut off
+FAREWELL_SECONDS = 5  # that workers may take to go home before their jobs are cancelled
+SILENT_SECONDS = 90  # that a job may run before its worker has connected, without a word of ours
+FATAL = re.compile(r"invalid|unrecognized|unknown|not (permitted|found)|no such", re.I)
+"""What a queue says of a job that it will never take."""
+
+
+@dataclass
+class Hand:
+    """A job of ours."""
+
+    name: str
+    job: Any
+    waiting: bool = True
+    reason: str = ""
+    came: bool = False  # its worker was there
+    missed: int = 0  # looks in which the queue did not know it
+    running_since: float | None = None
+    gone_since: float | None = None
+    told_silent: bool = False
+    submitted: float = field(default_factory=time.monotonic)
+
+
+class Fleet:
+    """Keeps as many jobs as there are trials to train.
+
+    Parameters
+    ----------
+    cluster : dask_jobqueue.JobQueueCluster
+        Has the scheduler, and writes the jobs.
+    client : distributed.Client
+        Whose futures are given up when there is no hope.
+    queue : Queue
+        Where the jobs are.
+    limit : int
+        The most jobs at a time.
+    demand : Demand
+        What the run needs.
+
+    Attributes
+    ----------
+    failure : str
+        Why no worker will ever come; empty if there is hope.
+    """
+
+    def __init__(
+        self, cluster: Any, client: Client, queue: Queue, limit: int, demand: Demand
+    ) -> None:
+        self._cluster = cluster
+        self._client = client
+        self._queue = queue
+        self._limit = limit
+        self._demand = demand
+        self._run = RunFolder(demand.folder)
+        self._hands: dict[str, Hand] = {}
+        self._number = 0
+        self._stillborn = 0
+        self._refusals = 0
+        self._not_before = 0.0
+        self._accepted = False
+        self._told = ""
+        self._task: asyncio.Task[None] | None = None
+        self.failure = ""
+
+    async def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.get_running_loop().create_task(self._keep())
+
+    async def stop(self) -> None:
+        """Send the workers home, and cancel what is left."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        ours = [self._scheduler.aliases.get(name) for name in self._hands]
+        for address in filter(None, ours):
+            self._scheduler.close_worker(address)
+        deadline = time.monotonic() + FAREWELL_SECONDS
+        while time.monotonic() < deadline and any(a in self._scheduler.workers for a in ours):
+            await asyncio.sleep(0.05)
+        await asyncio.gather(
+            *(self._cancel(hand) for hand in self._hands.values()), return_exceptions=True
+        )
+
+    async def _keep(self) -> None:
+        while not self.failure:
+            try:
+                await self._step()
+            except Exception as error:  # a queue that does not answer now answers later
+                self._note(f"the queue does not answer ({type(error).__name__}: {error})")
+            calm = all(hand.came for hand in self._hands.values()) and self._hands
+            await asyncio.sleep(CALM_INTERVAL if calm else INTERVAL)
+        await self._give_up()
+
+    async def _step(self) -> None:
+        await self._look()
+        stopping = self._run.stopping()
+        sights = [self._sight(hand) for hand in self._hands.values()]
+        decision = decide(self._wanted(), sights, self._limit, stopping=stopping)
+        for name in decision.cancel:
+            await self._cancel(self._hands.pop(name))
+        for name in decision.retire:
+            await self._scheduler.retire_workers(
+                workers=[self._scheduler.aliases[name]],
+                close_workers=True,
+                stimulus_id=f"dasktune-retire-{time.time()}",
+            )
+        for _ in range(min(decision.submit, MOST_AT_ONCE)):
+            if time.monotonic() < self._not_before or self.failure:
+                break
+            await self._submit()
+        if stopping and not self._hands:
+            await self._give_up()
+        self._tell()
+
+    @property
+    def _scheduler(self) -> Any:
+        return self._cluster.scheduler
+
+    def _wanted(self) -> int:
+        """Count the trials that could be trained now; one worker for anything else."""
+        states = ("processing", "queued", "no-worker")
+        unfinished = trials = 0
+        for task in self._scheduler.tasks.values():
+            unfinished += task.state in (*states, "waiting")
+            trials += bool(task.resource_restrictions) and task.state in states
+        return max(trials, min(1, unfinished))
+
+    def _sight(self, hand: Hand) -> Sight:
+        worker = self._scheduler.workers.get(self._scheduler.aliases.get(hand.name))
+        if worker is None:
+            return Sight(hand.name, waiting=hand.waiting and not hand.came, leaving=hand.came)
+        return Sight(
+            hand.name,
+            waiting=False,
+            connected=True,
+            busy=bool(worker.processing),
+            leaving=worker.status.name not in ("init", "running", "paused"),
+        )
+
+    async def _look(self) -> None:
+        """See how our jobs do, in the queue and at the scheduler."""
+        if not self._hands:
+            return
+        text = await self._call(self._queue.look_command)
+        jobs: dict[str, Seen] = self._queue.seen(text)
+        for hand in list(self._hands.values()):
+            connected = hand.name in self._scheduler.aliases
+            if connected and not hand.came:
+                hand.came, self._stillborn = True, 0
+            seen = jobs.get(hand.job.job_id)
+            if seen is not None:
+                hand.missed, hand.waiting, hand.reason = 0, seen.waiting, seen.reason
+                if not seen.waiting and hand.running_since is None:
+                    hand.running_since = time.monotonic()
+                self._tell_silent(hand, connected)
+                continue
+            hand.missed += 1
+            if hand.missed < 2 and not hand.came:
+                continue  # the queue may be slow to list what it took
+            if connected:
+                await self._cut_off(hand)
+            else:
+                del self._hands[hand.name]
+                if not hand.came:
+                    await self._born_dead(hand)
+
+    async def _cut_off(self, hand: Hand) -> None:
+        """Part with a worker whose job has ended, such as an old copy on a node that was lost."""
+        hand.gone_since = hand.gone_since or time.monotonic()
+        if time.monotonic() - hand.gone_since > GHOST_SECONDS:
+            await self._scheduler.remove_worker(
+                self._scheduler.aliases[hand.name], stimulus_id=f"dasktune-ghost-{time.time()}"
+            )
+
+    async def _born_dead(self, hand: Hand) -> None:
+        self._stillborn += 1
+        evidence = await self._evidence(hand)
+        self._note(f"job {hand.job.job_id} ended before its worker had connected: {evidence}")
+        if self._stillborn >= STILLBORN:
+            self.failure = (
+                f"{STILLBORN} jobs one after another ended before their workers had connected. "
+                f"The last one, {hand.job.job_id}: {evidence}"
+            )
+
+    async def _evidence(self, hand: Hand) -> str:
+        """Tell how a job ended: by the queue, and by its own last words."""
+        found = []
+        command = self._queue.end_command(hand.job.job_id)
+        if command:
+            with contextlib.suppress(RuntimeError, OSError):
+                text = await self._call(command)
+                words = re.findall(r"\b(?:JobState|Reason|ExitCode)=\S+", text)
+                found.append(" ".join(words))
+        for path in sorted(glob.glob(f"{self._demand.folder}/jobs/*{hand.job.job_id}*")):
+            with contextlib.suppress(OSError), open(path, errors="replace") as file:
+                found += [line.strip() for line in file.read()[-4000:].splitlines()[-5:]]
+        return " | ".join(line for line in found if line)[-1500:] or "it left no word"
+
+    def _tell_silent(self, hand: Hand, connected: bool) -> None:
+        if connected or hand.told_silent or hand.running_since is None or hand.came:
+            return
+        if time.monotonic() - hand.running_since > SILENT_SECONDS:
+            hand.told_silent = True
+            self._note(
+                f"job {hand.job.job_id} has run for {SILENT_SECONDS} s, but its worker has not "
+                f"connected to {self._scheduler.address}; see docs/cannot-connect.md."
+            )
+
+    async def _submit(self) -> None:
+        name = f"{self._queue.kind}-{self._number}"
+        self._number += 1
+        options = dict(self._cluster.new_spec["options"])
+        job = self._cluster.job_cls(self._scheduler.address, name=name, **options)
+        try:
+            await job.start()
+        except RuntimeError as error:
+            self._refused(str(error))
+            return
+        self._refusals, self._accepted = 0, True
+        self._hands[name] = Hand(name, job)
+
+    def _refused(self, text: str) -> None:
+        """Try again later, unless the queue will never take such a job."""
+        said = re.search(r"stderr:\n(.*)", text, re.S)
+        reason = " ".join((said[1] if said else text).split())[:500]
+        self._refusals += 1
+        if not self._accepted and FATAL.search(reason) and self._refusals >= STILLBORN:
+            self.failure = f"the queue takes no such job: {reason}"
+            return
+        seconds = pause(self._refusals)
+        self._not_before = time.monotonic() + seconds
+        self._note(f"the queue refused a job ({reason}); trying again in {seconds:g} s")
+
+    async def _cancel(self, hand: Hand) -> None:
+        with contextlib.suppress(RuntimeError, OSError):
+            await hand.job.close()
+
+    async def _give_up(self) -> None:
+        """Let the run end: nothing that it waits for will come."""
+        from distributed import Future
+
+        futures = [Future(key, self._client) for key in list(self._client.futures)]
+        if futures:
+            await self._client.cancel(futures, asynchronous=True, force=True)
+
+    async def _call(self, command: tuple[str, ...]) -> str:
+        return str(await self._cluster.job_cls._call(list(command)))
+
+    def _note(self, text: str) -> None:
+        self._demand.tell({"event": "note", "text": text})
+
+    def _tell(self) -> None:
+        """Tell how many workers there are, and what the others wait for."""
+        there = sum(hand.name in self._scheduler.aliases for hand in self._hands.values())
+        waiting = [hand for hand in self._hands.values() if hand.waiting and not hand.came]
+        reasons = sorted({hand.reason for hand in waiting if hand.reason})
+        text = _count(there, "worker")
+        if waiting:
+            verb = "wait" if len(waiting) > 1 else "waits"
+            text += f", {_count(len(waiting), 'job')} {verb} in the queue"
+            text += f" ({', '.join(reasons)})" if reasons else ""
+        if text != self._told:
+            self._told = text
+            self._demand.tell({"event": "jobs", "text": text})
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,77 @@
+"""``local``: workers on this machine, one a trial."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from dasktune.cluster.demand import Connection, Demand, check_resources, default_jobs, offered
+
+DASHBOARD_PORT = 8787
+
+CONFIG = {
+    # A worker's death counts against every task that waited on it; we count by ourselves.
+    "distributed.scheduler.allowed-failures": 1_000_000,
+    # A worker's nanny replaces it. Dask would give up on one that happens to be starting
+    # anew some seconds after it was lost the time before.
+    "distributed.deploy.lost-worker-timeout": "10000 days",
+    # A train function may have child processes, such as a DataLoader's.
+    "distributed.worker.daemon": False,
+    "distributed.comm.timeouts.connect": "30s",
+}
+"""What Dask is told wherever dasktune starts a scheduler or a worker."""
+
+
+class Local:
+    """Workers on this machine; everything listens on the loopback device only."""
+
+    @contextlib.contextmanager
+    def connect(self, demand: Demand) -> Iterator[Connection]:
+        """Start as many workers as trials are to be trained at a time."""
+        import dask
+        from distributed import Client, LocalCluster
+
+        with dask.config.set(CONFIG):
+            with (
+                LocalCluster(
+                    n_workers=demand.jobs or default_jobs(),
+                    threads_per_worker=1,
+                    processes=True,
+                    host="127.0.0.1",
+                    dashboard_address=dashboard_address(),
+                    resources=offered(demand.resources),
+                    memory_limit=0,
+                    env=thread_variables(demand.threads),
+                    preload=["dasktune.worker"],
+                    lifetime_restart=True,  # a worker that leaves is replaced by its nanny
+                    silence_logs=50,
+                ) as cluster,
+                Client(cluster) as client,
+            ):
+                check_resources(client, demand.resources)
+                yield Connection(client)
+
+    def script(self, demand: Demand) -> str:
+        """Give nothing: there are no jobs."""
+        return ""
+
+
+def thread_variables(threads: int) -> dict[str, Any]:
+    """Give the environment that keeps numerical libraries to so many threads."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    return dict.fromkeys(names, str(threads))
+
+
+def dashboard_address() -> str | None:
+    """Give where the dashboard listens: on the loopback device, if it can be shown at all."""
+    if importlib.util.find_spec("bokeh") is None:
+        return None
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", DASHBOARD_PORT))
+        except OSError:
+            return "127.0.0.1:0"
+    return f"127.0.0.1:{DASHBOARD_PORT}"

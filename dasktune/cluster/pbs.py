@@ -1,0 +1,48 @@
+"""``pbs``: PBS Professional and OpenPBS; Torque with another ``resource-spec``."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Any
+
+from dasktune.cluster.queue import Queue, Request, Seen
+
+
+class Pbs(Queue):
+    """PBS."""
+
+    kind = "pbs"
+    cluster = "PBSCluster"
+    more = {  # noqa: RUF012
+        "gpu-request": ":ngpus={gpus}",
+        "resource-spec": "select=1:ncpus={cpus}:mem={memory}{gpus}",
+    }
+    look_command = ("qstat", "-u", getpass.getuser())
+
+    def options(self, request: Request) -> dict[str, Any]:
+        """Give the arguments of `PBSCluster`."""
+        gpus = request.settings["gpu-request"].format(gpus=request.gpus) if request.gpus else ""
+        return {
+            "queue": request.settings["queue"],
+            "account": request.settings["account"],
+            "walltime": request.walltime,
+            "resource_spec": request.settings["resource-spec"].format(
+                cpus=request.cpus, memory=request.memory.replace(" ", ""), gpus=gpus
+            ),
+            "job_extra_directives": ["-r n"],
+        }
+
+    def seen(self, text: str) -> dict[str, Seen]:
+        """Read qstat's table; the state is a single letter before the last column."""
+        jobs = {}
+        for line in text.splitlines():
+            words = line.split()
+            if len(words) < 6 or not words[0][:1].isdigit():
+                continue
+            states = [word for word in words if word in ("Q", "H", "W", "T", "R", "E", "S", "B")]
+            if states:
+                jobs[words[0].split(".")[0]] = Seen(states[-1] in "QHWTS", f"state {states[-1]}")
+        return jobs
+
+
+QUEUE = Pbs()

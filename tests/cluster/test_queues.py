@@ -1,0 +1,233 @@
+"""Queues without any: what their jobs say, and what is read from what they print."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+
+import pytest
+from click.testing import CliRunner
+
+from dasktune.cluster import Demand
+from dasktune.cluster.choose import QUEUES, backend
+from dasktune.cluster.queue import read_walltime
+from dasktune.cluster.settings import read
+from dasktune.errors import ClusterError, UsageError
+
+SETTINGS = {
+    "cpus": "4",
+    "memory": "6GB",
+    "walltime": "02:30:00",
+    "queue": "long",
+    "account": "physics",
+    "lead": "120",
+}
+MEANINGS = {
+    "slurm": [
+        "#SBATCH --gres=gpu:1",
+        "#SBATCH --cpus-per-task=4",
+        "#SBATCH --mem=6G",
+        "#SBATCH -t 02:30:00",
+        "#SBATCH -p long",
+        "#SBATCH -A physics",
+        "#SBATCH --no-requeue",
+        "#SBATCH --signal=B:USR1@120",
+    ],
+    "sge": [
+        "#$ -l gpu=1",
+        "#$ -pe smp 4",
+        "#$ -l h_rt=02:30:00",
+        "#$ -q long",
+        "#$ -P physics",
+        "#$ -notify",
+        "#$ -r n",
+    ],
+    "pbs": [
+        "#PBS -l select=1:ncpus=4:mem=6GB:ngpus=1",
+        "#PBS -l walltime=02:30:00",
+        "#PBS -q long",
+        "#PBS -A physics",
+        "#PBS -r n",
+    ],
+    "lsf": [
+        '#BSUB -gpu "num=1"',
+        "#BSUB -n 4",
+        "#BSUB -W 02:30",
+        "#BSUB -q long",
+        '#BSUB -P "physics"',
+        "#BSUB -wa USR2 -wt 2",
+    ],
+    "oar": [
+        "#OAR -l /nodes=1/gpu=1,walltime=02:30:00",
+        "#OAR -q long",
+        "#OAR --project physics",
+        "#OAR --checkpoint 120",
+    ],
+    "htcondor": [
+        "request_gpus = 1",
+        "RequestCpus = 4",
+        "+MaxRuntime = 9000",
+        "accounting_group = physics",
+    ],
+}
+
+
+def settings_for(kind):
+    """Leave out what a queue does not know."""
+    return {k: v for k, v in SETTINGS.items() if not (kind == "htcondor" and k == "queue")}
+
+
+def worker_command(script):
+    """Give the words with which a job's script starts the worker."""
+    line = next(line for line in script.splitlines() if "dasktune.cluster.node" in line)
+    return shlex.split(line.replace("''", "'").strip('"'))
+
+
+@pytest.mark.parametrize("kind", QUEUES)
+class TestContract:
+    """What every queue keeps."""
+
+    def test_a_job_asks_for_what_was_set_in_the_queues_own_way(self, kind):
+        script = backend(kind, settings_for(kind)).script(Demand(threads=2))
+        lines = [line.strip() for line in script.splitlines()]
+        for meaning in MEANINGS[kind]:
+            assert meaning in lines
+
+    def test_its_worker_is_ours_offers_the_resource_and_leaves_in_time(self, kind):
+        script = backend(kind, settings_for(kind)).script(Demand({"GPU": 0.5}, threads=2))
+        assert "exec " in script
+        for word in (
+            "--resources GPU=1",
+            "--drain-after 8880",
+            "--nthreads 1",
+            "--protocol tls://",
+        ):
+            assert word in script
+        assert "export OMP_NUM_THREADS=2" in script
+
+    def test_nothing_secret_is_in_its_script(self, kind):
+        script = backend(kind, {}).script(Demand())
+        assert "BEGIN" not in script
+        assert "RUN/tls/key.pem" in script
+
+    def test_without_tls_it_says_so_nowhere(self, kind):
+        script = backend(kind, {"tls": "false"}).script(Demand())
+        assert "--tls-" not in script
+        assert "tcp://SCHEDULER:8786" in script
+
+    def test_a_trial_that_needs_no_gpu_asks_for_none(self, kind):
+        script = backend(kind, {}).script(Demand({"CPU": 1}))
+        assert "gpu" not in script.replace("NAME", "").lower()
+
+    def test_an_empty_queue_has_no_jobs(self, kind):
+        queue = importlib.import_module(f"dasktune.cluster.{kind}").QUEUE
+        assert queue.kind == kind
+        assert queue.seen("") == {}
+
+
+PRINTED = {
+    "slurm": "12|PENDING|Resources\n13|RUNNING|None\n14|COMPLETED|None\n",
+    "sge": (
+        "job-ID  prior   name       user  state submit/start at     queue  slots\n"
+        "------------------------------------------------------------------------\n"
+        "     12 0.00000 dasktune-s root  qw    11/24/2026 07:00:00            1\n"
+        "     13 0.55500 dasktune-s root  r     11/24/2026 07:00:00 all.q@vm   1\n"
+    ),
+    "pbs": (
+        "Job ID     Username Queue Jobname    SessID NDS TSK Memory Time  S Time\n"
+        "---------- -------- ----- ---------- ------ --- --- ------ ----- - -----\n"
+        "12.server  root     long  dasktune   --      1   4    6gb 02:30 Q   --\n"
+        "13.server  root     long  dasktune   99      1   4    6gb 02:30 R 00:01\n"
+    ),
+    "lsf": "12|PEND|Not enough GPUs\n13|RUN|-\n14|DONE|-\n",
+    "oar": "Job id  S User Duration  System message\n12 W root 0:00:00 R=1\n13 R root 0:01:00 -\n",
+    "htcondor": "12 1 undefined\n13 2 undefined\n14 4 undefined\n",
+}
+
+
+@pytest.mark.parametrize("kind", QUEUES)
+def test_jobs_that_wait_and_jobs_that_run_are_told_apart(kind):
+    """From what the queue's own command prints."""
+    seen = importlib.import_module(f"dasktune.cluster.{kind}").QUEUE.seen(PRINTED[kind])
+    assert {number.partition(".")[0]: job.waiting for number, job in seen.items()} == {
+        "12": True,
+        "13": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("01:00:00", 3600),
+        ("2-01:00:00", 176400),
+        ("01:30", 5400),
+        ("2h", 7200),
+        ("90 minutes", 5400),
+        (600, 600),
+    ],
+)
+def test_a_walltime_is_read_in_all_ways_that_people_write_it(text, seconds):
+    """Hours come first where there are two numbers."""
+    assert read_walltime(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"walltime": "soon"}, "a walltime is HH:MM:SS"),
+        ({"wall-time": "1h"}, "has no setting 'wall-time'. Did you mean 'walltime'?"),
+        ({"cpus": "many"}, "cpus is a whole number"),
+        ({"tls": "perhaps"}, "tls is true or false"),
+        ({"lead": "3600"}, "would never train"),
+    ],
+)
+def test_a_wrong_setting_is_told(settings, words):
+    """With the rule and what was received."""
+    with pytest.raises(UsageError, match=re.escape(words)):
+        backend("slurm", settings).script(Demand())
+
+
+def test_flags_come_before_the_configuration_and_that_before_the_defaults(tmp_path, monkeypatch):
+    """And each value tells where it is from: a flag, a variable, a file, the user's jobqueue."""
+    import dask
+
+    monkeypatch.setenv("DASK_DASKTUNE__CLUSTER__SLURM__ACCOUNT", "physics")
+    (tmp_path / "mine.yaml").write_text(
+        "dasktune:\n  cluster:\n    slurm:\n      walltime: 3h\n      memory: 8GB\n"
+        "jobqueue:\n  slurm:\n    queue: long\n    walltime: 9h\n"
+    )
+    monkeypatch.setattr(dask.config, "paths", [str(tmp_path)])
+    with dask.config.set({}):
+        dask.config.refresh(paths=[str(tmp_path)])
+        settings = read("slurm", "slurm", {"memory": "1GB"}, {})
+    dask.config.refresh()
+    told = {key: (setting.value, setting.origin) for key, setting in settings.items()}
+    assert told["memory"] == ("1GB", "-O memory=…")
+    assert told["account"] == ("physics", "$DASK_DASKTUNE__CLUSTER__SLURM__ACCOUNT")
+    assert told["walltime"] == (
+        "3h",
+        f"dasktune.cluster.slurm.walltime in {tmp_path / 'mine.yaml'}",
+    )
+    assert told["queue"] == ("long", f"jobqueue.slurm.queue in {tmp_path / 'mine.yaml'}")
+    assert told["tls"] == (True, "default")
+
+
+def test_a_name_of_the_users_is_a_section_with_a_kind():
+    """The same queue, other settings."""
+    import dask
+
+    with dask.config.set({"dasktune.cluster.big": {"kind": "slurm", "memory": "9GiB"}}):
+        assert "--mem=9G" in backend("big", {}).script(Demand())
+    with pytest.raises(ClusterError, match="a cluster is 'none', 'local', 'slurm'"):
+        backend("big", {})
+
+
+def test_the_command_line_shows_settings_and_jobs():
+    """Without starting anything."""
+    from dasktune.cli import cli
+
+    shown = CliRunner().invoke(cli, ["cluster", "slurm", "-O", "memory=7GB"], standalone_mode=False)
+    assert "memory           7GB                -O memory=…" in shown.output
+    job = CliRunner().invoke(cli, ["cluster", "slurm", "--print-job"], standalone_mode=False)
+    assert job.output.startswith("#!/usr/bin/env bash\n")

@@ -1,0 +1,168 @@
+"""A real Slurm on this machine: sweeps on it complete, whatever it does to their jobs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+
+def epochs(driver):
+    """List the epochs that were trained."""
+    return [(word[1], word[2]) for word in driver.words("epoch")]
+
+
+def test_a_sweep_runs_on_jobs_over_tls_which_are_gone_at_the_end(driver, slurm):
+    """With a GPU each; keys only this user reads; nothing of it in the job's script."""
+    process = driver.start(*slurm.options, "-j2")
+    driver.wait_for("epoch", 1, process)
+    run = next((driver.path / "dist" / "slow" / "runs").iterdir())
+    assert stat.S_IMODE(os.stat(run / "tls").st_mode) == 0o700
+    assert {stat.S_IMODE(os.stat(path).st_mode) for path in (run / "tls").iterdir()} == {0o600}
+    job = slurm.jobs()[0]
+    script = slurm.ask("scontrol", "write", "batch_script", job, "-")
+    assert "tls://127.0.0.1" in script
+    assert "BEGIN" not in script
+    assert "gres:gpu:1" in slurm.ask("scontrol", "show", "job", job)
+    address = script.partition("dasktune.cluster.node ")[2].split()[0]
+    plain = f"""
+import distributed
+try:
+    distributed.Client({address.replace("tls", "tcp")!r}, timeout=3)
+except (OSError, TimeoutError):
+    raise SystemExit(7)
+"""
+    assert subprocess.run([sys.executable, "-c", plain], capture_output=True).returncode == 7
+    driver.finish(process)
+    slurm.empty()
+    assert len(epochs(driver)) == 40
+    assert not (run / "tls").exists()
+    workers = {str(worker) for worker in driver.dataset().worker.values}
+    assert workers <= {"slurm-0", "slurm-1", "slurm-2", "slurm-3"}
+
+
+def test_a_job_that_is_cancelled_is_replaced_and_its_trial_goes_on_from_its_checkpoint(
+    driver, slurm
+):
+    """As a preempted one is: no epoch is trained twice, and no result differs."""
+    process = driver.start(*slurm.options, "-j2")
+    driver.wait_for("epoch", 6, process)
+    for job in slurm.jobs():
+        slurm.ask("scancel", job)
+    out = driver.finish(process)
+    assert "leaves (SIGTERM)" in out
+    assert len(epochs(driver)) == len(set(epochs(driver))) == 40
+    assert len(driver.words("start")) > 4
+    driver.same_as_undisturbed()
+
+
+def test_trials_longer_than_the_walltime_complete(driver, slurm):
+    """Each job trains as far as it gets; the next ones go on from there."""
+    options = ["-O", "walltime=00:01:00", "-O", "lead=54", "-j2"]
+    process = driver.start(*slurm.options, *options, "a=1,2", "epochs=6", PAUSE="1.5")
+    out = driver.finish(process, 240)
+    assert "leaves (its time is over)" in out
+    assert len(epochs(driver)) == len(set(epochs(driver))) == 12
+    assert len(driver.words("start")) > 2
+    assert [int(word[2]) for word in driver.words("epoch") if "a=1-" in word[1]] == list(range(6))
+
+
+def test_a_node_that_dies_loses_its_job_and_not_the_sweep(driver, slurm):
+    """The job's processes are killed, its node goes down; another job takes the trial."""
+    driver.write(checkpoint_every=0)
+    process = driver.start(*slurm.options, "-j1", "a=1", "epochs=20")
+    driver.wait_for("epoch", 3, process)
+    node = slurm.ask("squeue", "-h", "-o", "%N")
+    pid = int(driver.words("epoch")[-1][3])
+    nanny = psutil.Process(pid).parent()
+    daemon = int((slurm.folder / f"{node}.pid").read_text())
+    try:
+        os.kill(daemon, signal.SIGKILL)
+        for victim in (nanny, psutil.Process(pid)):
+            victim.kill()
+        slurm.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+        driver.finish(process)
+    finally:
+        subprocess.run(["/usr/sbin/slurmd", "-N", node], check=True, timeout=60)
+        subprocess.run(["scontrol", "update", f"nodename={node}", "state=resume"])
+        driver.wait_until(lambda: node in slurm.ask("sinfo", "-h", "-t", "idle", "-N", "-o", "%N"))
+    trained = [int(word[2]) for word in driver.words("epoch")]
+    assert sorted(set(trained)) == list(range(20))
+    assert len(trained) <= 21  # at most the epoch in training was lost
+    driver.same_as_undisturbed("a=1", "epochs=20")
+
+
+@pytest.fixture
+def moody(slurm, tmp_path, monkeypatch):
+    """Put an sbatch in front of the real one, which refuses as often as a file says."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "sbatch").write_text(
+        f"""#!/bin/bash
+left=$(cat {folder}/refusals)
+if [ "$left" -gt 0 ]; then
+    echo $((left - 1)) > {folder}/refusals
+    echo "sbatch: error: $(cat {folder}/why)" >&2
+    exit 1
+fi
+exec /usr/bin/sbatch "$@"
+"""
+    )
+    (folder / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def refuse(times: int, why: str) -> None:
+        (folder / "refusals").write_text(str(times))
+        (folder / "why").write_text(why)
+
+    return refuse
+
+
+def test_a_refused_submission_is_tried_again(driver, slurm, moody):
+    """A limit on jobs is no error, and is shown."""
+    moody(2, "AssocMaxSubmitJobLimit")
+    out = driver.finish(driver.start(*slurm.options, "-j1", "a=1", "epochs=2"))
+    assert "the queue refused a job (sbatch: error: AssocMaxSubmitJobLimit)" in out
+    assert "trying again in 2 s" in out
+
+
+def test_a_job_that_the_queue_never_takes_is_an_error(driver, slurm):
+    """With the queue's own words."""
+    process = driver.start(*slurm.options, "-O", "queue=nonsense", "-j1", "a=1")
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 2, out
+    assert "the queue takes no such job" in err
+    assert "invalid partition specified: nonsense" in err
+    assert err.count("\n") == 1
+
+
+def test_jobs_that_fail_at_once_are_an_error_with_their_own_words(driver, slurm):
+    """After a few tries; nothing is left in the queue."""
+    broken = "echo no module named torch here >&2; exit 3"
+    process = driver.start(*slurm.options, "-O", f"prologue={broken}", "-j2", "a=1")
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 2, out
+    assert "jobs one after another ended before their workers had connected" in err
+    assert "no module named torch here" in err
+    assert "ExitCode=3:0" in err
+    assert "Traceback" not in err
+
+
+def test_waiting_is_shown_with_the_queues_reason_and_ctrl_c_ends_it(driver, slurm):
+    """It is no error; the jobs that wait are cancelled."""
+    slurm.ask("scontrol", "update", "partition=main", "state=down")
+    try:
+        process = driver.start(*slurm.options, "-j1")
+        lines = iter(process.stdout.readline, "")
+        assert any("1 job waits in the queue (PartitionDown)" in line for line in lines)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGINT
+        assert slurm.jobs("all") == []
+    finally:
+        slurm.ask("scontrol", "update", "partition=main", "state=up")
