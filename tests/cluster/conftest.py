@@ -245,3 +245,30 @@ def slurm(slurm_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm
     if jobs:
         slurm.ask("scancel", *jobs)
     slurm.empty()
+
+
+@pytest.fixture(scope="session")
+def sge_variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Run a real Grid Engine on this machine, and give what its commands need to know."""
+    _lacking(["sge_qmaster", "sge_execd", "qsub"], "gridengine-master, -exec and -client")
+    with tempfile.TemporaryDirectory(
+        prefix="sge-", dir="/tmp", ignore_cleanup_errors=True
+    ) as folder:
+        os.chmod(folder, 0o755)
+        script = str(HERE / "sge-here")
+        try:
+            subprocess.run([script, "start", folder, str(_free_ports())], check=True, timeout=100)
+            words = Path(folder, "env").read_text().replace("export", "").split()
+            yield dict(word.split("=", 1) for word in words)
+        finally:
+            subprocess.run([script, "stop", folder], check=True, timeout=100)
+
+
+@pytest.fixture
+def command() -> Callable[..., str]:
+    """Run a queue's command, and give what it prints."""
+
+    def run(*words: str) -> str:
+        return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
+
+    return run

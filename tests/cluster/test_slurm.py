@@ -55,7 +55,7 @@ def test_a_job_that_is_cancelled_is_replaced_and_its_trial_goes_on_from_its_chec
     for job in slurm.jobs():
         slurm.ask("scancel", job)
     out = driver.finish(process)
-    assert "leaves (SIGTERM)" in out
+    assert "leaves (SIGTERM)" in out, out
     assert len(epochs(driver)) == len(set(epochs(driver))) == 40
     assert len(driver.words("start")) > 4
     driver.same_as_undisturbed()
@@ -63,13 +63,13 @@ def test_a_job_that_is_cancelled_is_replaced_and_its_trial_goes_on_from_its_chec
 
 def test_trials_longer_than_the_walltime_complete(driver, slurm):
     """Each job trains as far as it gets; the next ones go on from there."""
-    options = ["-O", "walltime=00:01:00", "-O", "lead=54", "-j2"]
-    process = driver.start(*slurm.options, *options, "a=1,2", "epochs=6", PAUSE="1.5")
+    options = ["-O", "walltime=00:01:00", "-O", "lead=48", "-j1"]
+    process = driver.start(*slurm.options, *options, "a=1", "epochs=10", PAUSE="1.5")
     out = driver.finish(process, 240)
     assert "leaves (its time is over)" in out
-    assert len(epochs(driver)) == len(set(epochs(driver))) == 12
-    assert len(driver.words("start")) > 2
-    assert [int(word[2]) for word in driver.words("epoch") if "a=1-" in word[1]] == list(range(6))
+    assert len(epochs(driver)) == len(set(epochs(driver))) == 10
+    assert len(driver.words("start")) > 1
+    driver.same_as_undisturbed("a=1", "epochs=10")
 
 
 def test_a_node_that_dies_loses_its_job_and_not_the_sweep(driver, slurm):
