@@ -68,8 +68,8 @@ def cluster_options(command: F) -> F:
             default="local",
             show_default=True,
             metavar="WHERE",
-            help="'local', 'none' (this process), 'slurm' or another queue, a scheduler's "
-            "address (tcp://…), file:scheduler.json, or a name.",
+            help="'local', 'none' (this process), 'cuda' (a worker a GPU), 'slurm' or another "
+            "queue, a scheduler's address (tcp://…), file:scheduler.json, or a name.",
         ),
     ):
         command = option(command)

@@ -44,9 +44,9 @@ def backend(word: str, settings: Mapping[str, str]) -> Backend:
     Parameters
     ----------
     word : str
-        ``"local"``, a queue of `QUEUES`, an address (``tcp://…``, ``tls://…``), ``file:`` and a
-        scheduler file, a section of the configuration ``dasktune.cluster`` that has a ``kind``,
-        or an entry point of another package.
+        ``"local"``, ``"cuda"``, a queue of `QUEUES`, an address (``tcp://…``, ``tls://…``),
+        ``file:`` and a scheduler file, a section of the configuration ``dasktune.cluster`` that
+        has a ``kind``, or an entry point of another package.
     settings : mapping of str to str
         Overrides the configuration.
     """
@@ -56,6 +56,10 @@ def backend(word: str, settings: Mapping[str, str]) -> Backend:
 
         module = importlib.import_module(f"dasktune.cluster.{kind}")
         return Queued(module.QUEUE, name, settings)
+    if kind == "cuda":
+        from dasktune.cluster.cuda import Cuda
+
+        return Cuda(settings)
     if settings:
         raise ClusterError(f"the cluster {word!r} has no settings, but got {sorted(settings)}.")
     if kind == "local":
@@ -72,15 +76,15 @@ def backend(word: str, settings: Mapping[str, str]) -> Backend:
         made: Backend = entry.load()(settings)
         return made
     raise ClusterError(
-        f"a cluster is 'none', 'local', {', '.join(map(repr, QUEUES))}, a scheduler's address "
-        f"such as 'tcp://127.0.0.1:8786', 'file:scheduler.json', or a name in the configuration "
-        f"'dasktune.cluster', but got {word!r}."
+        f"a cluster is 'none', 'local', 'cuda', {', '.join(map(repr, QUEUES))}, a scheduler's "
+        f"address such as 'tcp://127.0.0.1:8786', 'file:scheduler.json', or a name in the "
+        f"configuration 'dasktune.cluster', but got {word!r}."
     )
 
 
 def _kind(word: str) -> str:
     """Look a name up in the user's configuration."""
-    if "://" in word or word.startswith("file:") or word in ("local", *QUEUES):
+    if "://" in word or word.startswith("file:") or word in ("local", "cuda", *QUEUES):
         return word
     import dask.config
 

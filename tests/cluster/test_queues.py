@@ -219,7 +219,7 @@ def test_a_name_of_the_users_is_a_section_with_a_kind():
 
     with dask.config.set({"dasktune.cluster.big": {"kind": "slurm", "memory": "9GiB"}}):
         assert "--mem=9G" in backend("big", {}).script(Demand())
-    with pytest.raises(ClusterError, match="a cluster is 'none', 'local', 'slurm'"):
+    with pytest.raises(ClusterError, match="a cluster is 'none', 'local', 'cuda', 'slurm'"):
         backend("big", {})
 
 
