@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     from dasktune.pytorch.recipe import TorchRecipe
     from dasktune.reading.accessor import Results, open
     from dasktune.results import best, leaderboard, open_results, to_grid
-    from dasktune.run import Options, Summary, make
+    from dasktune.run import Options, Summary
+    from dasktune.search.asha import ASHA
+    from dasktune.search.halving import SuccessiveHalving
+    from dasktune.search.hyperband import Hyperband
     from dasktune.searchcv import SearchCV
+    from dasktune.searching import make
     from dasktune.sklearn.recipe import SklearnRecipe
     from dasktune.space import Space
     from dasktune.sweep import Sweep
@@ -31,10 +35,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ASHA": "search.asha",
     "Config": "config",
     "DasktuneError": "errors",
     "Data": "data",
     "Design": "design",
+    "Hyperband": "search.hyperband",
     "Options": "run",
     "Pipeline": "pipeline",
     "Plan": "plan",
@@ -43,6 +49,7 @@ _HOMES = {
     "SearchCV": "searchcv",
     "SklearnRecipe": "sklearn.recipe",
     "Space": "space",
+    "SuccessiveHalving": "search.halving",
     "Summary": "run",
     "Sweep": "sweep",
     "TorchRecipe": "pytorch.recipe",
@@ -56,7 +63,7 @@ _HOMES = {
     "leaderboard": "results",
     "load_model": "kept",
     "log_uniform": "domain",
-    "make": "run",
+    "make": "searching",
     "open": "reading.accessor",
     "open_results": "results",
     "replicates": "domain",
@@ -65,10 +72,12 @@ _HOMES = {
 }
 
 __all__ = [
+    "ASHA",
     "Config",
     "DasktuneError",
     "Data",
     "Design",
+    "Hyperband",
     "Options",
     "Pipeline",
     "Plan",
@@ -77,6 +86,7 @@ __all__ = [
     "SearchCV",
     "SklearnRecipe",
     "Space",
+    "SuccessiveHalving",
     "Summary",
     "Sweep",
     "TorchRecipe",

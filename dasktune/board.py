@@ -165,12 +165,25 @@ class Board:
         elif kind == "kept":
             for trial, known in event["trials"].items():
                 self._kept(trial, known)
+        elif kind == "rung":
+            for trial, axes in event["trials"].items():
+                self._again(trial, axes, event["budget"])
         elif kind == "cluster":
             self.dashboard = event["dashboard"]
         elif kind == "jobs":
             self.jobs = event["text"]
         elif kind == "over":
             self._over(event["how"])
+
+    def _again(self, trial: str, axes: Mapping[str, Any], budget: int) -> None:
+        """Take a trial that a search trains for longer, or for the first time."""
+        row = self.rows.get(trial)
+        if row is None:
+            row = Row(trial, dict(axes))
+            self.add(row)
+        elif row.state != "waiting":
+            self._move(row, "waiting")
+        row.epochs, row.ended = budget, None
 
     def _started(self, event: Mapping[str, Any], now: float) -> None:
         name = event["target"]

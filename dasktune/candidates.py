@@ -36,7 +36,8 @@ class Listed(Design):
 
     listed: tuple[Config, ...] = ()
 
-    def _configs(self) -> Iterator[Config]:
+    def configs_in_order(self) -> Iterator[Config]:
+        """Give the configs one by one."""
         yield from self.listed
 
 

@@ -16,6 +16,7 @@ from dasktune.config import TrialSpec
 from dasktune.curve import numbers_of
 from dasktune.errors import DataError, MetricError, StampError, did_you_mean
 from dasktune.fingerprint import tree_digest
+from dasktune.history import History, coordinates
 from dasktune.keys import collate_key
 from dasktune.objective import Objective
 from dasktune.outcome import Outcome, TargetFailed
@@ -55,6 +56,8 @@ class CollateTask:
         Whether to collate even if a result is there (``-B``).
     ignore_errors : bool
         ``-i``: collate what is there, with failed trials as NaN.
+    histories : tuple of History
+        What a search did with each trial; empty without a search.
     handed : str
         The file from which to take the trials, and what became of them, where they are too many
         for a message; else ``""``.
@@ -70,6 +73,7 @@ class CollateTask:
     facts: dict[str, Any] = field(default_factory=dict)
     force: bool = False
     ignore_errors: bool = False
+    histories: tuple[History, ...] = field(default=(), repr=False)
     handed: str = ""
 
 
@@ -92,7 +96,7 @@ def collate(
     if task.handed:
         specs, outcomes = run.take_over(task.handed)
         task = replace(task, specs=specs)
-    key = collate_key(task.code, task.objective, outcomes)
+    key = collate_key(task.code, task.objective, outcomes, task.histories)
     final = store.collated(key)
     waits = (
         ("skipped", "interrupted") if task.ignore_errors else ("skipped", "interrupted", "stopped")
@@ -113,6 +117,12 @@ def collate(
     try:
         facts = {**task.facts, "sources": task.sources}
         dataset = assemble(store, task.specs, outcomes, task.objective, task.pipeline, facts)
+        if task.histories:
+            names = [spec.id for spec in task.specs]
+            searched = coordinates(store, names, task.histories)
+            dataset = dataset.assign_coords(
+                {name: value for name, value in searched.items() if name not in dataset}
+            )
         if task.code:
             recipe = recipe_pipeline(store, task.sources, "collate", task.code).collate
             assert recipe is not None
@@ -306,10 +316,9 @@ def _values(curves: Sequence[dict[str, Any] | None], objective: Objective) -> np
         )
     values = np.full(len(curves), np.nan)
     for index, curve in enumerate(curves):
-        column = curve["columns"].get(objective.metric, []) if curve else []
-        reported = [v for v in column if v is not None and not isinstance(v, list)]
-        if reported:
-            values[index] = numbers_of(reported[-1])
+        value = objective.last(curve) if curve else None
+        if value is not None:
+            values[index] = value
     return values
 
 

@@ -64,20 +64,25 @@ class Design:
         SpaceError
             If there is none, or a domain cannot be listed for a grid.
         """
-        repeated = self.space.replicates
-        numbers = itertools.product(*(domain.values for domain in repeated.values()))
-        replicates = [dict(zip(repeated, chosen, strict=True)) for chosen in numbers]
-        common = any(domain.common for domain in repeated.values())
         found: dict[str, TrialSpec] = {}
-        for config in self._configs():
-            for replicate in replicates:
-                spec = TrialSpec(config, replicate, common)
+        for config in self.configs_in_order():
+            for spec in self.replicated(config):
                 found.setdefault(spec.id, spec)
         if not found:
             raise SpaceError(
                 "the predicates of where() rule out every config of the space. Loosen one."
             )
         return tuple(found.values())
+
+    def replicated(self, config: Config) -> tuple[TrialSpec, ...]:
+        """Give the trials of a config: one a replicate and fold."""
+        repeated = self.space.replicates
+        common = any(domain.common for domain in repeated.values())
+        numbers = itertools.product(*(domain.values for domain in repeated.values()))
+        return tuple(
+            TrialSpec(config, dict(zip(repeated, chosen, strict=True)), common)
+            for chosen in numbers
+        )
 
     def override(self, values: Mapping[str, Sequence[str]]) -> Design:
         """Give this design with domains replaced by values typed on the command line.
@@ -112,7 +117,8 @@ class Design:
         text = f"{words} {count} config{'s' if count != 1 else ''}"
         return " x ".join([text, *(f"{len(axis.values)} {name}" for name, axis in repeated)])
 
-    def _configs(self) -> Iterator[Config]:
+    def configs_in_order(self) -> Iterator[Config]:
+        """Give the configs one by one; a sampled design may give one twice."""
         if self.kind == "grid":
             yield from self._grid()
         elif self.kind == "explicit":

@@ -40,6 +40,10 @@ class SpaceError(PipelineError, ValueError):
     """A domain, a space or a design that cannot be."""
 
 
+class SearchError(PipelineError, ValueError):
+    """A strategy cannot be as it is described."""
+
+
 class SourceError(DasktuneError):
     """Code whose identity cannot be told, so no key can be made of it."""
 

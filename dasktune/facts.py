@@ -36,7 +36,7 @@ def facts_of(pipeline: Pipeline, sources: Sources) -> dict[str, Any]:
     return {
         "about": about(sources),
         "file": os.path.basename(sources.modules[sources.main]["file"]),
-        "design": pipeline.design.describe(),
+        "design": pipeline.describe(),
         "space": {name: _domain(domain) for name, domain in pipeline.space.domains.items()},
         "variables": variables,
     }

@@ -149,7 +149,7 @@ class Job:
                 f"its worker process died {MAX_ATTEMPTS} times while it trained "
                 "(out of memory, a crash in a library, or killed)."
             )
-        if self.task.force and self.run.first_time(self.name):
+        if self.task.force and self.run.first_time(os.path.basename(self.checkpoints)):
             shutil.rmtree(self.checkpoints, ignore_errors=True)
         # A worker that was told to leave may be killed before it has; that is no failure.
         self._forget = drain.when_requested(lambda: self.run.end_attempt(self.name))

@@ -7,6 +7,7 @@ from typing import Any
 
 from dasktune.config import TrialSpec, Value
 from dasktune.fingerprint import key, typed
+from dasktune.history import History
 from dasktune.objective import Objective
 from dasktune.outcome import Outcome
 
@@ -64,10 +65,18 @@ def lineage(parts: Mapping[str, Any], budget: str) -> str:
     return key("lineage", {**parts, "variables": variables})
 
 
-def collate_key(code: str, objective: Objective, outcomes: Sequence[Outcome]) -> str:
+def collate_key(
+    code: str,
+    objective: Objective,
+    outcomes: Sequence[Outcome],
+    histories: Sequence[History] = (),
+) -> str:
     """Make the key of a collation: of the recipe, and of what became of each trial."""
     trials = [[o.target, o.key, o.digest, o.status, o.error] for o in outcomes]
-    return key("collate", {"code": code, "objective": str(objective), "trials": trials})
+    parts = {"code": code, "objective": str(objective), "trials": trials}
+    if histories:
+        parts["histories"] = [history.to_json() for history in histories]
+    return key("collate", parts)
 
 
 def _named(variables: Mapping[str, Value]) -> dict[str, Any]:

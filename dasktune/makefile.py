@@ -70,6 +70,11 @@ def export_makefile(sweep: Sweep, variables: Sequence[str], *, python: str = "")
     str
         The Makefile's text, for the folder that this process is in.
     """
+    if sweep.pipeline.search is not None:
+        raise UsageError(
+            "a search cannot be written as a Makefile: its targets follow from results. "
+            "Export the pipeline without search=."
+        )
     plan = sweep.plan()
     names = links(sweep, plan)
     root = os.path.relpath(sweep.store.root)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from dasktune.errors import PipelineError
 
@@ -41,6 +42,20 @@ class Objective:
                 "Write for instance 'max val_accuracy'."
             )
         return cls("max" if words[0] == "max" else "min", words[1])
+
+    def last(self, curve: Mapping[str, Any], epochs: int | None = None) -> float | None:
+        """Give the metric's last value in the JSON form of a curve; None if it has none.
+
+        Parameters
+        ----------
+        curve : mapping
+            The curve.
+        epochs : int, optional
+            How many of its first rows count; all if not given.
+        """
+        column = curve["columns"].get(self.metric, ())[:epochs]
+        reported = [value for value in column if value is not None and not isinstance(value, list)]
+        return float(reported[-1]) if reported else None
 
     def __str__(self) -> str:
         return f"{self.direction} {self.metric}"

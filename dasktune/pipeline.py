@@ -15,7 +15,11 @@ from dasktune.domain import literal
 from dasktune.errors import PipelineError, UsageError, did_you_mean
 from dasktune.markup import box, table
 from dasktune.objective import Objective
+from dasktune.search import Strategy
 from dasktune.space import Space
+
+SEARCHED = ("budget", "bracket", "rung", "stopped", "spent")
+"""Coordinates that the dataset of a search has on ``trial``."""
 
 
 class Pipeline:
@@ -54,6 +58,10 @@ class Pipeline:
         The variable of `train` that says for how many epochs it trains, if training for more
         is the same at first: a longer budget then goes on from where a shorter one ended. Its
         last checkpoint is kept for that. A recipe names its own; ``""`` is none.
+    search : Strategy, optional
+        How to search the space, such as ``dt.Hyperband()``, instead of training all of it for
+        all epochs. A `Space` then stands for all of its points, drawn at random; a design for
+        its own.
 
     Raises
     ------
@@ -75,9 +83,11 @@ class Pipeline:
         threads: int = 1,
         checkpoint_every: float = 30.0,
         budget: str | None = None,
+        search: Strategy | None = None,
     ) -> None:
+        self.endless = isinstance(space, Space) and search is not None
         if isinstance(space, Space):
-            space = space.grid()
+            space = space.grid() if search is None else space.random(1)
         if not isinstance(space, Design):
             raise PipelineError(
                 f"a pipeline's space must be a dasktune.Space, but got {space!r}. "
@@ -118,11 +128,60 @@ class Pipeline:
             )
         own = getattr(train, "budget", "") if budget is None else budget
         self.budget = own if own in variables else ""  # else it is a hyperparameter
+        self.search: Strategy | None = None
+        if search is not None:
+            self._search(search)
 
     @property
     def space(self) -> Space:
         """The hyperparameters and their domains."""
         return self.design.space
+
+    @property
+    def max_epochs(self) -> int:
+        """The longest budget of a search."""
+        most = self.search.max_epochs if self.search is not None else None
+        told = self.variables["train"][self.budget]
+        assert isinstance(told, int)
+        return told if most is None else most
+
+    def searching(self, search: Strategy | None) -> Pipeline:
+        """Give this pipeline with another strategy, or with none."""
+        changed = copy.copy(self)
+        changed.search = None
+        if search is not None:
+            changed._search(search)
+        elif self.endless:
+            changed.design = self.space.grid()
+        return changed
+
+    def at(self, budget: int) -> Pipeline:
+        """Give this pipeline, without a search, with a budget as its number of epochs."""
+        changed = copy.copy(self)
+        changed.search = None
+        train = {**self.variables["train"], self.budget: budget}
+        changed.variables = {**self.variables, "train": train}
+        return changed
+
+    def _search(self, search: Strategy) -> None:
+        if not isinstance(search, Strategy):
+            raise PipelineError(
+                f"search must be a strategy such as dasktune.Hyperband(), but got {search!r}."
+            )
+        if not self.budget:
+            raise PipelineError(
+                f"{type(search).__name__} needs to know which variable of train() says for how "
+                "many epochs it trains: name it, as in Pipeline(..., budget='epochs')."
+            )
+        clash = set(SEARCHED) & set(self.space.names)
+        if clash:
+            raise PipelineError(
+                f"in a search {', '.join(SEARCHED)} are names of the dataset, but "
+                f"{sorted(clash)[0]!r} is a hyperparameter. Rename it."
+            )
+        self.search = search
+        if self.endless:
+            self.design = self.space.random(search.configs(self.max_epochs), search.seed)
 
     def trials(self) -> tuple[TrialSpec, ...]:
         """List the trials of the sweep, in the order of the design."""
@@ -131,6 +190,11 @@ class Pipeline:
     def variable_names(self) -> tuple[str, ...]:
         """List the variables of all recipes."""
         return tuple(dict.fromkeys([*self.variables["preprocess"], *self.variables["train"]]))
+
+    def describe(self) -> str:
+        """Say in a line what it trains."""
+        what = self.design.describe()
+        return what if self.search is None else f"{self.search} over a {what}"
 
     def budget_of(self, config: Config) -> str:
         """Name the variable by which a config's training goes on from a shorter one, or ``""``."""
@@ -168,6 +232,13 @@ class Pipeline:
         narrowed = {name: texts for name, texts in values.items() if name in self.space.names}
         if narrowed:
             changed.design = self.design.override(narrowed)
+        if self.search is not None and self.budget in values:
+            if self.search.max_epochs is not None:
+                raise UsageError(
+                    f"the search says max_epochs={self.search.max_epochs}, which "
+                    f"{self.budget}={values[self.budget][0]} cannot change. Leave it out there."
+                )
+            changed._search(self.search)  # more epochs may need more configs
         return changed
 
     def visualize(self) -> Dag:

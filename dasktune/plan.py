@@ -14,6 +14,7 @@ from dasktune.dag import Dag
 from dasktune.errors import UsageError, did_you_mean
 from dasktune.markup import box, table
 from dasktune.outcome import Outcome
+from dasktune.search import Rung
 
 GOALS = ("all", "preprocessed", "trained", "collated")
 
@@ -48,6 +49,8 @@ class Target:
         Whether it is made even if a good result is found (``-B``, ``-W``).
     spec : TrialSpec or None
         The trial, for ``trained/<trial>``.
+    budget : int
+        Epochs up to which a search trains it; 0 without a search.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Target:
     outcome: Outcome | None = None
     force: bool = False
     spec: TrialSpec | None = None
+    budget: int = 0
 
     @property
     def phony(self) -> bool:
@@ -67,7 +71,8 @@ class Target:
     def verb(self) -> str:
         """What makes it, for people: ``train lr=0.1-3fa2b1c4``."""
         if self.spec is not None:
-            return f"train {self.spec.id}"
+            upto = f" to epoch {self.budget}" if self.budget else ""
+            return f"train {self.spec.id}{upto}"
         return {"preprocessed": "preprocess", "collated": "collate"}.get(self.name, self.name)
 
 
@@ -92,6 +97,34 @@ class Request:
 
 
 @dataclass(frozen=True)
+class RungState:
+    """A rung of a search: how much of it is there.
+
+    Attributes
+    ----------
+    rung : Rung
+        What it is.
+    trials : int
+        Most trials of it: configs times replicates.
+    done, todo : int
+        Trials that are trained, and that are decided on and to be trained.
+    epochs : int
+        Epochs that one trial needs from the rung before.
+    """
+
+    rung: Rung
+    trials: int
+    done: int
+    todo: int
+    epochs: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Give a JSON-able form."""
+        place = {"bracket": self.rung.bracket, "rung": self.rung.rung, "epochs": self.rung.budget}
+        return {**place, "trials": self.trials, "done": self.done, "todo": self.todo}
+
+
+@dataclass(frozen=True)
 class Plan:
     """The targets that the goals need, in the order in which make would visit them.
 
@@ -107,6 +140,10 @@ class Plan:
         All trials of the sweep, in the order of the design.
     earlier_seconds : float or None
         Median of how long trials took before, in seconds.
+    rungs : tuple of RungState
+        Of a search: what may follow, beyond the targets that are known by now.
+    epoch_seconds : float or None
+        Of a search: how long an epoch took.
     """
 
     name: str
@@ -114,6 +151,8 @@ class Plan:
     targets: dict[str, Target]
     specs: tuple[TrialSpec, ...] = field(repr=False)
     earlier_seconds: float | None = None
+    rungs: tuple[RungState, ...] = ()
+    epoch_seconds: float | None = None
 
     @cached_property
     def _positions(self) -> dict[str, int]:
@@ -146,6 +185,14 @@ class Plan:
         """Count the trials in a state."""
         return sum(t.state is state for t in self.trials())
 
+    def epochs_left(self) -> int:
+        """Tell how many epochs a search trains from now on, at most."""
+        return sum(max(0, r.trials - r.done) * r.epochs for r in self.rungs)
+
+    def epochs_in_all(self) -> int:
+        """Tell how many epochs a whole search is, at most."""
+        return sum(r.trials * r.epochs for r in self.rungs)
+
     def seconds_left(self, jobs: int) -> float | None:
         """Estimate how long the trials will take, from how long earlier ones took.
 
@@ -159,6 +206,9 @@ class Plan:
         float or None
             Seconds; None if no trial was ever trained.
         """
+        if self.rungs:
+            epoch = self.epoch_seconds
+            return None if epoch is None else self.epochs_left() * epoch / max(1, jobs)
         if self.earlier_seconds is None:
             return None
         waves = -(-(self.count(State.STALE) + self.count(State.PENDING)) // max(1, jobs))
@@ -182,7 +232,9 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """Give the table in a JSON-able form."""
+        rungs = [rung.to_json() for rung in self.rungs]
         return {
+            **({"rungs": rungs, "epochs_left": self.epochs_left()} if rungs else {}),
             "pipeline": self.name,
             "goals": list(self.request.goals),
             "up_to_date": self.up_to_date,

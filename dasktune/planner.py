@@ -6,7 +6,7 @@ It reads stamps and lists folders, and does nothing else.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +39,8 @@ class Planner:
         The fingerprints of its recipes.
     inputs : mapping of str to str
         Digests of its raw inputs.
+    specs : sequence of TrialSpec, optional
+        The trials; those of the pipeline's design if not given.
     """
 
     def __init__(
@@ -48,13 +50,14 @@ class Planner:
         store: Store,
         codes: Codes,
         inputs: Mapping[str, str],
+        specs: Sequence[TrialSpec] | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.name = name
         self.store = store
         self.codes = codes
         self.inputs = inputs
-        self.specs = pipeline.trials()
+        self.specs = pipeline.trials() if specs is None else tuple(specs)
         self._by_name = {f"trained/{spec.id}": spec for spec in self.specs}
         self._listings: dict[str, dict[str, list[str]]] = {}
         self._stored_codes: dict[str, dict[str, Any] | None] = {}

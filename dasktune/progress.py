@@ -40,8 +40,15 @@ class Progress:
                 self.plan = event["plan"]
                 self.board = Board.of(event["plan"], self.objective, "", "", time.time())
             elif self.board is not None:
+                if event["event"] == "rung":
+                    self.plan = event["plan"]
                 self.board.take(event, time.time())
             self.show(event)
+
+    def waiting(self) -> int:
+        """Count the trials that have not ended."""
+        counts = self.board.counts() if self.board is not None else {}
+        return counts.get("waiting", 0) + counts.get("running", 0)
 
     def show(self, event: dict[str, Any]) -> None:
         """Show an event; the base shows nothing."""
@@ -82,6 +89,8 @@ class Lines(Progress):
         kind = event["event"]
         if kind == "plan":
             self._todo = sum(t.spec is not None for t in event["plan"].to_run())
+        if kind == "rung":
+            self._todo = self._ended_trials + self.waiting()
         if kind == "cluster" and event["dashboard"]:
             return f"dashboard  {event['dashboard']}"
         if kind == "started":
@@ -127,6 +136,8 @@ class JsonLines(Progress):
         if event["event"] == "plan":
             event = {"event": "plan", **event["plan"].to_json()}
             event.pop("targets")
+        elif event["event"] == "rung":
+            event = {"event": "rung", "budget": event["budget"], "trials": list(event["trials"])}
         elif event["event"] == "finished":
             outcome: Outcome = event["outcome"]
             event = {"event": "finished", **outcome.__dict__}

@@ -79,6 +79,8 @@ class Summary:
         What was to be done.
     outcomes : dict of str to Outcome
         What became of the targets that were tried, in the order in which they ended.
+    ended : list of Outcome
+        The same, with each rung of a trial in a search.
     interrupted : int
         The signal that stopped the run, or 0.
     ignore_errors : bool
@@ -87,16 +89,17 @@ class Summary:
 
     plan: Plan
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    ended: list[Outcome] = field(default_factory=list)
     interrupted: int = 0
     ignore_errors: bool = False
 
     def failures(self) -> list[Outcome]:
         """List the targets that failed."""
-        return [o for o in self.outcomes.values() if o.status == "failed"]
+        return [o for o in self.ended if o.status == "failed"]
 
     def made(self) -> list[Outcome]:
         """List the targets that were made anew."""
-        return [o for o in self.outcomes.values() if o.status == "ok" and o.made]
+        return [o for o in self.ended if o.status == "ok" and o.made]
 
     def not_remade(self) -> list[str]:
         """List the goals that are not up to date now."""
@@ -159,6 +162,8 @@ def make(
     request: Request | None = None,
     options: Options | None = None,
     observe: Observer | None = None,
+    *,
+    drive: Callable[..., None] | None = None,
 ) -> Summary:
     """Bring the goals up to date.
 
@@ -172,6 +177,8 @@ def make(
         Where and how to run.
     observe : callable, optional
         Takes the events of the run. In a notebook a display that changes in place, if not given.
+    drive : callable, optional
+        Runs the plan in another way, as a search does.
 
     Returns
     -------
@@ -214,12 +221,15 @@ def make(
 
     def took(outcome: Outcome) -> None:
         summary.outcomes[outcome.target] = outcome
+        summary.ended.append(outcome)
         watch({"event": "finished", "outcome": outcome})
 
     try:
         with watch, _signals(run, summary, watch):
-            if options.cluster == "none":
-                _run_here(sweep, plan, tasks, options, took, watch)
+            if drive is not None:
+                drive(sweep, plan, tasks, options, run, took, watch)
+            elif options.cluster == "none":
+                run_here(sweep, plan, tasks, options, took, watch)
             else:
                 _run_on_cluster(sweep, plan, tasks, options, run, took, watch)
     except KeyboardInterrupt:
@@ -238,7 +248,7 @@ def _show_again(store: Store, key: str | None) -> None:
             show(store, key)
 
 
-def _groups(
+def groups_of(
     sweep: Sweep, plan: Plan, tasks: Tasks, options: Options, workers: int
 ) -> list[GroupTask]:
     """Choose which trials are trained together, if the train recipe can do so."""
@@ -260,7 +270,7 @@ def _groups(
     ]
 
 
-def _run_here(
+def run_here(
     sweep: Sweep,
     plan: Plan,
     tasks: Tasks,
@@ -277,7 +287,7 @@ def _run_here(
     outcomes = {name: t.outcome for name, t in plan.targets.items() if t.outcome is not None}
     of_group = {
         task.target: group
-        for group in _groups(sweep, plan, tasks, options, workers=1)
+        for group in groups_of(sweep, plan, tasks, options, workers=1)
         for task in group.tasks
     }
     parts: dict[int, tuple[Outcome | Alone, ...]] = {}
@@ -318,33 +328,39 @@ def _run_on_cluster(
     watch: Watch,
 ) -> None:
     """Submit the plan's graph, and follow it until all its nodes have ended."""
-    from dasktune.cluster import Connection, Demand, check_resources, connect
     from dasktune.submission import Submission
 
-    def follow(connection: Connection) -> None:
-        client = connection.client
+    with connected(sweep, tasks, options, run, watch) as connection:
         jobs = None if options.cluster == "local" else options.jobs
-        submission = Submission(client, plan, tasks, run, jobs, took, connection.slots)
-        watch.attach(client)
-        try:
-            submission.follow(_groups(sweep, plan, tasks, options, submission.slots))
-        finally:
-            watch.end()
+        submission = Submission(connection.client, plan, tasks, run, jobs, took, connection.slots)
+        submission.follow(groups_of(sweep, plan, tasks, options, submission.slots))
 
-    if isinstance(options.cluster, str):
-        demand = Demand(
-            tasks.resources,
-            options.jobs,
-            threads=sweep.pipeline.threads,
-            name=sweep.name,
-            folder=os.path.abspath(run.path),
-            tell=watch,
-        )
-        with connect(options.cluster, demand, options.cluster_settings) as connection:
-            follow(connection)
-    else:
-        check_resources(options.cluster, tasks.resources)
-        follow(Connection(options.cluster))
+
+@contextlib.contextmanager
+def connected(
+    sweep: Sweep, tasks: Tasks, options: Options, run: RunFolder, watch: Watch
+) -> Iterator[Connection]:
+    """Give the cluster that the options name, with a watch over it."""
+    from dasktune.cluster import Connection, Demand, check_resources, connect
+
+    with contextlib.ExitStack() as stack:
+        if isinstance(options.cluster, str):
+            demand = Demand(
+                tasks.resources,
+                options.jobs,
+                threads=sweep.pipeline.threads,
+                name=sweep.name,
+                folder=os.path.abspath(run.path),
+                tell=watch,
+            )
+            found = connect(options.cluster, demand, options.cluster_settings)
+            connection = stack.enter_context(found)
+        else:
+            check_resources(options.cluster, tasks.resources)
+            connection = Connection(options.cluster)
+        stack.callback(watch.end)
+        watch.attach(connection.client)
+        yield connection
 
 
 @contextlib.contextmanager

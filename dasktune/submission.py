@@ -86,8 +86,8 @@ class Submission:
         self._tasks = tasks
         self._run = run
         self._took = took
-        rooms = _rooms(client, tasks)
-        self._workers = None if slots else _some_workers(rooms, jobs)
+        rooms = rooms_of(client, tasks)
+        self._workers = None if slots else some_workers(rooms, jobs)
         chosen = rooms if self._workers is None else self._workers
         self.slots = slots or max(1, sum(rooms[address] for address in chosen))
         self._suffix = f"-{os.urandom(3).hex()}"
@@ -217,7 +217,7 @@ class Submission:
 
     def _end(self, future: Future, result: Any) -> None:
         """Take what became of a node."""
-        for outcome in _outcomes_of(future, result, self._names.pop(future.key)):
+        for outcome in outcomes_of(future, result, self._names.pop(future.key)):
             self._known[outcome.target] = outcome
             if outcome.status != "skipped":
                 self._took(outcome)
@@ -225,7 +225,7 @@ class Submission:
         future.release()
 
 
-def _outcomes_of(future: Future, result: Any, names: Sequence[str]) -> list[Outcome]:
+def outcomes_of(future: Future, result: Any, names: Sequence[str]) -> list[Outcome]:
     """Tell what became of a node's targets, but for those of which another node tells it."""
     if future.status == "finished":
         if isinstance(result, Outcome):
@@ -242,7 +242,7 @@ def _outcomes_of(future: Future, result: Any, names: Sequence[str]) -> list[Outc
     return [Outcome(name, "", status="failed", error=text) for name in names]
 
 
-def _some_workers(rooms: dict[str, int], jobs: int | None) -> list[str] | None:
+def some_workers(rooms: dict[str, int], jobs: int | None) -> list[str] | None:
     """Choose as many workers of a running cluster as ``-j`` allows trials at a time."""
     if jobs is None:
         return None
@@ -255,7 +255,7 @@ def _some_workers(rooms: dict[str, int], jobs: int | None) -> list[str] | None:
     return chosen or None
 
 
-def _rooms(client: Client, tasks: Tasks) -> dict[str, int]:
+def rooms_of(client: Client, tasks: Tasks) -> dict[str, int]:
     """Count the trials that each worker trains at a time."""
     rooms = {}
     for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import dask
 
@@ -17,10 +17,12 @@ from dasktune.inputs import input_digests
 from dasktune.job import TrainTask
 from dasktune.load import find_pipeline, load_module
 from dasktune.pipeline import Pipeline
-from dasktune.plan import Plan, Request, State
+from dasktune.plan import Plan, Request, State, Target
 from dasktune.planner import Planner
 from dasktune.preprocess import PreprocessTask
 from dasktune.recipe import Codes, codes_of
+from dasktune.search import Strategy
+from dasktune.searchplanner import SearchPlanner
 from dasktune.store import Store
 
 
@@ -111,7 +113,19 @@ class Sweep:
 
     def planner(self) -> Planner:
         """Give a planner over what the store holds now."""
-        return Planner(self.pipeline, self.name, self.store, self.codes, self.inputs)
+        kind = Planner if self.pipeline.search is None else SearchPlanner
+        return kind(self.pipeline, self.name, self.store, self.codes, self.inputs)
+
+    def searching(
+        self, search: Strategy | None, overrides: Mapping[str, Sequence[str]] | None = None
+    ) -> Sweep:
+        """Give this sweep with another strategy, or with none, and then what is overridden."""
+        pipeline = self.pipeline.searching(search).override(overrides or {})
+        return replace(self, pipeline=pipeline)
+
+    def at(self, budget: int) -> Sweep:
+        """Give this sweep, without a search, with a budget as its number of epochs."""
+        return replace(self, pipeline=self.pipeline.at(budget))
 
     def tasks(
         self,
@@ -137,35 +151,20 @@ class Sweep:
         """
         root, sources = self.store.root, self.codes.digest
         code = {role: made.digest for role, made in self.codes.codes.items()}
-        variables = self.pipeline.variables
         force = {target.name for target in plan.targets.values() if target.force}
-        staging = Staging(
-            dask.config.get("dasktune.stage", "auto"), dask.config.get("dasktune.stage-folder", "")
+        train = self.train_tasks(
+            plan.targets.values(),
+            run,
+            keep_going=keep_going,
+            ignore_errors=ignore_errors,
+            tee=tee,
         )
-        train = {
-            target.name: TrainTask(
-                root,
-                run,
-                sources,
-                code["train"],
-                target.spec,
-                variables["train"],
-                force=target.name in force,
-                ignore_errors=ignore_errors,
-                keep_going=keep_going,
-                tee=tee,
-                budget=self.pipeline.budget_of(target.spec.config),
-                staging=staging,
-            )
-            for target in plan.targets.values()
-            if target.spec is not None and target.state is not State.DONE
-        }
         preprocess = PreprocessTask(
             root,
             run,
             sources,
             code["preprocess"],
-            variables["preprocess"],
+            self.pipeline.variables["preprocess"],
             self.inputs,
             force="preprocessed" in force,
         )
@@ -182,6 +181,39 @@ class Sweep:
             ignore_errors=ignore_errors,
         )
         return Tasks(preprocess, train, collate, self.pipeline.resources)
+
+    def train_tasks(
+        self,
+        targets: Iterable[Target],
+        run: str,
+        *,
+        keep_going: bool = False,
+        ignore_errors: bool = False,
+        tee: bool = False,
+    ) -> dict[str, TrainTask]:
+        """Give the train nodes of those targets that are to be made what they need to know."""
+        variables = self.pipeline.variables["train"]
+        staging = Staging(
+            dask.config.get("dasktune.stage", "auto"), dask.config.get("dasktune.stage-folder", "")
+        )
+        return {
+            target.name: TrainTask(
+                self.store.root,
+                run,
+                self.codes.digest,
+                self.codes.codes["train"].digest,
+                target.spec,
+                variables,
+                force=target.force,
+                ignore_errors=ignore_errors,
+                keep_going=keep_going,
+                tee=tee,
+                budget=self.pipeline.budget_of(target.spec.config),
+                staging=staging,
+            )
+            for target in targets
+            if target.spec is not None and target.state is not State.DONE
+        }
 
 
 def find_file(file: str | None) -> str:

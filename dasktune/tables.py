@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -13,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from dasktune.plan import Plan, State
+from dasktune.plan import Plan, RungState, State
 from dasktune.reading.statistics import for_people, varied, verdict
 from dasktune.results import best, hyperparameters, leaderboard, objective_of
 from dasktune.store import Store
@@ -167,6 +168,18 @@ def plan_table(plan: Plan) -> Table:
             words.append(f"{kept} kept" if name == "trained" else "up to date")
         style = "yellow" if todo else "green"
         table.add_row(name, str(len(rows)), Text("; ".join(words), style))
+    return table
+
+
+def rungs_table(rungs: Sequence[RungState]) -> Table:
+    """Draw the rungs of a search."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("bracket", "rung", "epochs", "trials", "trained", "to train now"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for state in rungs:
+        numbers = (state.rung.bracket, state.rung.rung, state.rung.budget)
+        words = [str(n) for n in (*numbers, state.trials, state.done or "", state.todo or "")]
+        table.add_row(*words, style="" if state.todo else "dim")
     return table
 
 

@@ -38,6 +38,8 @@ def touch(planner: Planner, request: Request) -> list[str]:
     UsageError
         If a target has no older result: what was never made cannot be accepted.
     """
+    if planner.pipeline.search is not None:
+        raise UsageError("-t cannot touch a search, whose targets follow from results.")
     touched: list[str] = []
     while True:
         plan = planner.plan(request)

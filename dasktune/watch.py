@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Observer = Callable[[dict[str, Any]], None]
 """Takes the events of a run, one by one: ``plan``, ``cluster``, ``started``, ``report``,
-``resumed``, ``kept``, ``finished`` (with an `Outcome`), ``note``, ``jobs``, ``over``."""
+``resumed``, ``rung``, ``kept``, ``finished`` (with an `Outcome`), ``note``, ``jobs``, ``over``."""
 
 log = logging.getLogger("dasktune.watch")
 
@@ -94,6 +94,8 @@ class Watch:
             if event["outcome"].target in self._told:
                 return False
             self._told.add(event["outcome"].target)
+        elif event["event"] == "rung":
+            self._told.difference_update(f"trained/{trial}" for trial in event["trials"])
         elif event.get("target", "") in self._told:
             return False
         self.board.take(event, time.time())
@@ -109,8 +111,10 @@ class Watch:
 
     def _relay(self, event: dict[str, Any]) -> None:
         """Tell the scheduler's page what only this process knows."""
-        if event["event"] not in ("finished", "kept", "over"):
+        if event["event"] not in ("finished", "kept", "over", "rung"):
             return
+        if event["event"] == "rung":
+            event = {k: v for k, v in event.items() if k != "plan"}
         if event["event"] == "finished":
             event = {"event": "ended", "outcome": asdict(event["outcome"])}
         with self._lock:

@@ -127,6 +127,18 @@ def test_the_page_on_training_can_be_followed(tmp_path, monkeypatch, run_cli):
     assert not names["model"].training
 
 
+def test_the_page_on_searching_can_be_followed(tmp_path, monkeypatch, run_cli):
+    """Its pipeline, its strategies, its dataset."""
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "searching.md"
+    pipeline, reading = blocks(page, "python")
+    (tmp_path / "searching.py").write_text(pipeline)
+    assert follow(page, run_cli) == 5
+    names: dict[str, object] = {}
+    exec(reading, names)
+    assert names["results"].sizes["trial"] == 6
+
+
 def test_the_page_on_results_can_be_followed(tmp_path, monkeypatch, run_cli):
     """Its pipeline, every command, its way through the dataset."""
     monkeypatch.chdir(tmp_path)

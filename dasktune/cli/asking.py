@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dasktune.cli.options import change_folder, open_sweep, pipeline_options, split_words
 from dasktune.errors import UsageError
+
+if TYPE_CHECKING:
+    from dasktune.config import TrialSpec
+    from dasktune.sweep import Sweep
 
 
 @click.command()
@@ -27,8 +31,9 @@ def why(target: str, variables: tuple[str, ...], as_json: bool, **options: Any) 
     _, overrides = split_words(variables)
     sweep = open_sweep(options["file"], options["store"], overrides)
     planner = sweep.planner()
-    goal = resolve_goal(target, planner.specs)
-    explained = explain(planner, planner.plan(Request(goals=(goal,))), goal)
+    goal = resolve_goal(target, _specs(sweep))
+    request = Request() if sweep.pipeline.search else Request(goals=(goal,))
+    explained = explain(planner, planner.plan(request), goal)
     if as_json:
         click.echo(json.dumps(explained.to_json(), indent=1))
         return
@@ -90,7 +95,7 @@ def logs(trial: str, variables: tuple[str, ...], follow: bool, **options: Any) -
     change_folder(options["folders"])
     _, overrides = split_words(variables)
     sweep = open_sweep(options["file"], options["store"], overrides)
-    goal = resolve_goal(f"trained/{trial.removeprefix('trained/')}", sweep.pipeline.trials())
+    goal = resolve_goal(f"trained/{trial.removeprefix('trained/')}", _specs(sweep))
     root, name = sweep.store.root, goal.removeprefix("trained/")
     if follow:
         told = False
@@ -107,6 +112,11 @@ def logs(trial: str, variables: tuple[str, ...], follow: bool, **options: Any) -
     with open(path, encoding="utf-8", errors="replace") as file:
         for line in file:
             click.echo(line, nl=False)
+
+
+def _specs(sweep: Sweep) -> tuple[TrialSpec, ...]:
+    """List the trials; those of a search as far as they are known."""
+    return sweep.pipeline.trials() if sweep.pipeline.search is None else sweep.plan().specs
 
 
 @click.command()

@@ -16,6 +16,7 @@ from dasktune.cli.options import (
     open_sweep,
     pipeline_options,
     read_settings,
+    search_option,
     split_words,
 )
 from dasktune.errors import UsageError
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     help="Train trials as one vmapped step: as many as is fastest, none, or N.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@search_option
 @pipeline_options
 def make(words: tuple[str, ...], **options: Any) -> int:
     """Bring targets up to date; 'all' if none is named.
@@ -66,7 +68,7 @@ def make(words: tuple[str, ...], **options: Any) -> int:
         raise UsageError("-n, -q and -t exclude each other; give one of them.")
     change_folder(options["folders"])
     targets, variables = split_words(words)
-    sweep = open_sweep(options["file"], options["store"], variables)
+    sweep = open_sweep(options["file"], options["store"], variables, options["search"])
     keep_going = options["keep_going"] and not options["stop"]
     if "clean" in targets:
         _clean(sweep, dry=options["dry"], silent=options["silent"])
@@ -85,7 +87,7 @@ def make(words: tuple[str, ...], **options: Any) -> int:
             return 2 if unknown else int(not plan.up_to_date)
         return 2 if unknown else 0
     from dasktune.run import Options
-    from dasktune.run import make as run
+    from dasktune.searching import make as run
 
     how = Options(
         cluster=options["cluster"],
@@ -108,23 +110,26 @@ def make(words: tuple[str, ...], **options: Any) -> int:
 @click.option("-W", "--what-if", "new", multiple=True, metavar="TARGET", help="As in make.")
 @click.option("-j", "--jobs", type=jobs, metavar="N", help="Trials at a time, for the time.")
 @click.option("--json", "as_json", is_flag=True, help="The whole table as JSON.")
+@search_option
 @pipeline_options
 def plan(words: tuple[str, ...], **options: Any) -> int:
     """Tell what would run, why, what is kept, and how long it will take."""
     change_folder(options["folders"])
     targets, variables = split_words(words)
-    sweep = open_sweep(options["file"], options["store"], variables)
+    sweep = open_sweep(options["file"], options["store"], variables, options["search"])
     planner = sweep.planner()
     made = planner.plan(_request(targets or ["all"], options))
     if options["as_json"]:
         click.echo(json.dumps(made.to_json(), indent=1))
         return 0
     from dasktune.cluster.demand import default_jobs
-    from dasktune.tables import plan_table
+    from dasktune.tables import plan_table, rungs_table
 
     console = _console()
-    console.print(f"{sweep.name}  {sweep.pipeline.design.describe()}", highlight=False)
+    console.print(f"{sweep.name}  {sweep.pipeline.describe()}", highlight=False)
     console.print(plan_table(made))
+    if made.rungs:
+        console.print(rungs_table(made.rungs))
     console.print(_forecast(made, options["jobs"] or default_jobs()), highlight=False)
     for why, lanes in planner.earlier_fusing().items():
         how = f"{lanes} trials as one" if lanes > 1 else "alone"
@@ -141,11 +146,13 @@ def debug(trial: str, variables: tuple[str, ...], use_pdb: bool, **options: Any)
     """Train one TRIAL in this process, where breakpoint() works; even if it is up to date."""
     from dasktune.plan import Request, resolve_goal
     from dasktune.run import Options
-    from dasktune.run import make as run
+    from dasktune.searching import make as run
 
     change_folder(options["folders"])
     _, overrides = split_words(variables)
     sweep = open_sweep(options["file"], options["store"], overrides)
+    if sweep.pipeline.search is not None:
+        sweep = sweep.at(sweep.pipeline.max_epochs)
     specs = sweep.pipeline.trials()
     goal = resolve_goal(f"trained/{trial.removeprefix('trained/')}", specs)
     first = run(sweep, Request(goals=("preprocessed",)), Options(cluster="none", debug=True))
@@ -211,7 +218,7 @@ def _known(targets: list[str], sweep: Sweep, keep_going: bool) -> tuple[list[str
     """Keep the targets that exist; tell of the others, and go on only with ``-k``."""
     from dasktune.plan import resolve_goal
 
-    specs = sweep.pipeline.trials()
+    specs = sweep.pipeline.trials() if sweep.pipeline.search is None else ()
     found = []
     for target in targets:
         try:
@@ -269,6 +276,10 @@ def _forecast(plan: Plan, jobs: int) -> str:
     if plan.up_to_date:
         return "Nothing to be done."
     seconds = plan.seconds_left(jobs)
+    if plan.rungs:
+        left, whole = plan.epochs_left(), plan.epochs_in_all()
+        words = f"would train at most {left} of {whole} epochs"
+        return words + (f"; about {duration(seconds)} with -j {jobs}" if seconds else "")
     count = plan.count(State.STALE) + plan.count(State.PENDING)
     kept = plan.count(State.DONE)
     words = f"would train {count} trials, keeps {kept}"
@@ -315,10 +326,15 @@ def _tell_results(sweep: Sweep, summary: Summary) -> None:
     made = [o for o in summary.made() if o.target.startswith("trained/")]
     trials = summary.plan.trials()
     failed = [o for o in summary.failures() if o.target.startswith("trained/")]
-    if trials:
+    plan = summary.plan
+    if plan.rungs:
+        trained = {outcome.target for outcome in made}
+        words = f"trained {len(made)} rungs of {len(trained)} trials"
+    elif trials:
         words = f"trained {len(made)} of {len(trials)} trials"
         kept = len(trials) - len(made) - len(failed) - len(summary.stopped())
         words += f", kept {kept}" if kept else ""
+    if trials:
         words += f", {len(failed)} failed" if failed else ""
         words += f", {len(summary.stopped())} stopped" if summary.stopped() else ""
         spent = sum(outcome.seconds for outcome in made)
@@ -330,6 +346,9 @@ def _tell_results(sweep: Sweep, summary: Summary) -> None:
 
     dataset = open_results(f"{sweep.store.collated(summary.collated_key() or '')}/results.zarr")
     console = _console()
+    if "spent" in dataset.coords:
+        spent, full = int(dataset["spent"].sum()), dataset.sizes["trial"] * dataset.sizes["epoch"]
+        click.echo(f"the search spent {spent} epochs, where all its trials to the end were {full}")
     console.print(leaderboard_table(dataset, 10))
     for line in best_lines(dataset, sweep.store):
         console.print(line, highlight=False)

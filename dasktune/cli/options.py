@@ -87,6 +87,15 @@ def read_settings(words: Sequence[str]) -> dict[str, str]:
     return settings
 
 
+def search_option(command: F) -> F:
+    """Add the option that chooses a strategy."""
+    return click.option(
+        "--search",
+        metavar="STRATEGY",
+        help="Search with it, such as hyperband or 'ASHA(n_trials=50)'; none: train all.",
+    )(command)
+
+
 def change_folder(folders: Sequence[str]) -> None:
     """Change to folders, each relative to the one before.
 
@@ -125,8 +134,17 @@ def split_words(words: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
     return targets, variables
 
 
-def open_sweep(file: str | None, store: str, variables: dict[str, list[str]]) -> Sweep:
-    """Load the pipeline that the options name."""
+def open_sweep(
+    file: str | None,
+    store: str,
+    variables: dict[str, list[str]],
+    search: str | None = None,
+) -> Sweep:
+    """Load the pipeline that the options name, with another strategy if one is named."""
     from dasktune.sweep import Sweep, find_file
 
-    return Sweep.load(find_file(file), store=store, overrides=variables)
+    if search is None:
+        return Sweep.load(find_file(file), store=store, overrides=variables)
+    from dasktune.search.naming import strategy_of
+
+    return Sweep.load(find_file(file), store=store).searching(strategy_of(search), variables)

@@ -1,0 +1,211 @@
+"""The course of a search: what it asks for, what of that is there, what it was told.
+
+The stamp of each (trial, budget) is the search's memory. A course is made anew from what the
+files say by every plan and every run, so that there is nothing else to keep.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from dasktune.config import Config, TrialSpec
+from dasktune.history import History
+from dasktune.outcome import Outcome
+from dasktune.pipeline import Pipeline
+from dasktune.search import Ask
+from dasktune.search.draws import Draws
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a trial at a budget.
+
+    Attributes
+    ----------
+    outcome : Outcome
+        With the value at the budget.
+    budget : int
+        That of the result, which may be a longer one: its curve begins with that of a shorter.
+    """
+
+    outcome: Outcome
+    budget: int
+
+
+Find = Callable[[TrialSpec, int], Result | None]
+"""Finds the result of a trial at a budget, or at a longer one."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trial that is to be trained up to a budget.
+
+    Attributes
+    ----------
+    spec : TrialSpec
+        The trial.
+    ask : Ask
+        What it is for.
+    """
+
+    spec: TrialSpec
+    ask: Ask
+
+    @property
+    def budget(self) -> int:
+        """Epochs in all."""
+        return self.ask.budget
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What was asked for, and what it waits for."""
+
+    ask: Ask
+    specs: tuple[TrialSpec, ...]
+    missing: set[str]
+
+
+class Course:
+    """A search, on its way over what the files say.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        With the strategy.
+    find : callable
+        Finds the result of a trial at a budget.
+
+    Attributes
+    ----------
+    results : dict of Result
+        What became of each (trial's id, budget).
+    """
+
+    def __init__(self, pipeline: Pipeline, find: Find) -> None:
+        assert pipeline.search is not None
+        self._pipeline = pipeline
+        self._find = find
+        self._sign = 1.0 if pipeline.objective.direction == "max" else -1.0
+        draws = Draws.of(pipeline.design, pipeline.search.seed, endless=pipeline.endless)
+        self._search = pipeline.search.start(draws, pipeline.max_epochs)
+        self._wishes: dict[tuple[str, int], list[_Wish]] = {}
+        self._places: dict[tuple[str, int], Ask] = {}
+        self._specs: dict[str, TrialSpec] = {}
+        self.results: dict[tuple[str, int], Result] = {}
+        for ask in self._search.past():
+            self._take(ask, begin=False)
+
+    def ask(self, room: int = 1) -> list[Job]:
+        """Give what is to be trained next, after what is found was told.
+
+        Parameters
+        ----------
+        room : int
+            Trainings for which there is room; a synchronous search gives more.
+        """
+        jobs: list[Job] = []
+        while asks := self._search.ask(max(1, room - len(jobs))):
+            for ask in asks:
+                jobs += self._take(ask)
+            assert self._pipeline.search is not None
+            if not self._pipeline.search.synchronous and len(jobs) >= room:
+                break
+        return jobs
+
+    def ended(self, job: Job, outcome: Outcome) -> None:
+        """Take what became of a job: a result, or a failure."""
+        self._conclude(job.spec.id, job.budget, Result(outcome, job.budget))
+
+    def found(self, job: Job) -> bool:
+        """Look once more for the result of a job that had to wait."""
+        found = self._find(job.spec, job.budget)
+        if found is not None:
+            self._conclude(job.spec.id, job.budget, found)
+        return found is not None
+
+    def _conclude(self, name: str, budget: int, result: Result) -> None:
+        place = (name, budget)
+        self.results[place] = result
+        for wish in self._wishes.pop(place, ()):
+            wish.missing.discard(name)
+            if not wish.missing:
+                self._search.tell(wish.ask, self._score(wish))
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was asked for was told; the search is over if it asks no more."""
+        return not self._wishes
+
+    def _take(self, ask: Ask, *, begin: bool = True) -> list[Job]:
+        """Look for what is asked for; tell it if it is all there, else give what is missing."""
+        specs = self._pipeline.design.replicated(ask.config)
+        missing = [spec for spec in specs if not self._found(spec, ask.budget)]
+        if missing and not begin:
+            return []
+        for spec in specs:
+            self._specs.setdefault(spec.id, spec)
+            before = self._places.setdefault((spec.id, ask.budget), ask)
+            if ask.bracket < before.bracket:
+                self._places[spec.id, ask.budget] = ask
+        wish = _Wish(ask, specs, {spec.id for spec in missing})
+        if not missing:
+            self._search.tell(ask, self._score(wish))
+        jobs = []
+        for spec in missing:
+            waiting = self._wishes.setdefault((spec.id, ask.budget), [])
+            if not waiting:
+                jobs.append(Job(spec, ask))  # else it is trained for another wish
+            waiting.append(wish)
+        return jobs
+
+    def _found(self, spec: TrialSpec, budget: int) -> bool:
+        place = (spec.id, budget)
+        if place not in self.results and (found := self._find(spec, budget)) is not None:
+            self.results[place] = found
+        return place in self.results
+
+    def _score(self, wish: _Wish) -> float | None:
+        """Give the mean over the replicates, in their order; None if one has no value."""
+        values = [self.results[spec.id, wish.ask.budget].outcome.value for spec in wish.specs]
+        if any(value is None or not math.isfinite(value) for value in values):
+            return None
+        return self._sign * math.fsum(v for v in values if v is not None) / len(values)
+
+    def counts(self) -> Counter[tuple[int, int]]:
+        """Count the results of each (bracket, budget)."""
+        return Counter(
+            (ask.bracket, ask.budget)
+            for place, ask in self._places.items()
+            if place in self.results
+        )
+
+    def trials(self) -> Iterator[tuple[TrialSpec, Outcome | None, History]]:
+        """List the trials that were asked for, with their longest good result."""
+        budgets: dict[str, list[int]] = {name: [] for name in self._specs}
+        for name, budget in self._places:
+            budgets[name].append(budget)
+        fates: dict[Config, str] = {}
+        for name, spec in self._specs.items():
+            results = [r for b in budgets[name] if (r := self.results.get((name, b))) is not None]
+            found = {r.budget: r.outcome for r in results if r.outcome.status == "ok"}
+            good = sorted(found.items())
+            bad = [r.outcome for r in results if r.outcome.status in ("failed", "stopped")]
+            if spec.config not in fates:
+                fates[spec.config] = self._search.fate(spec.config)
+            stopped = fates[spec.config]
+            if bad and good:
+                stopped = f"{stopped}: {bad[0].error}"
+            reached = [b for b in budgets[name] if (name, b) in self.results] if good else []
+            place = self._places[name, max(reached)] if reached else None
+            history = History(
+                place.bracket if place else -1,
+                place.rung if place else -1,
+                stopped,
+                tuple((b, o.key) for b, o in good),
+            )
+            outcome = good[-1][1] if good else (bad[0] if bad else None)
+            yield spec, outcome, history

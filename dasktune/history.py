@@ -1,0 +1,81 @@
+"""Histories: what a search did with a trial, as coordinates of its dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dasktune.store import Store
+
+if TYPE_CHECKING:
+    from dasktune.stamp import Stamp
+
+
+@dataclass(frozen=True)
+class History:
+    """What a search did with one trial.
+
+    Attributes
+    ----------
+    bracket, rung : int
+        Of the longest budget that it was trained for; -1 if none.
+    stopped : str
+        Why it was trained no longer.
+    keys : tuple of (int, str)
+        The budgets that it was trained for, ascending, and the keys of their results.
+    """
+
+    bracket: int
+    rung: int
+    stopped: str
+    keys: tuple[tuple[int, str], ...]
+
+    def to_json(self) -> list[Any]:
+        """Give a JSON-able form."""
+        return list(asdict(self).values())
+
+
+def coordinates(
+    store: Store, trials: Sequence[str], histories: Sequence[History]
+) -> dict[str, tuple[str, Any]]:
+    """Give what a search did with each trial, as coordinates on ``trial``.
+
+    Returns
+    -------
+    dict
+        ``budget`` (epochs asked for), ``bracket``, ``rung``, ``stopped`` and ``spent``: the
+        epochs that were trained for it, over all its budgets.
+    """
+    spent = [_spent(store, t, h) for t, h in zip(trials, histories, strict=True)]
+    budgets = [max((budget for budget, _ in h.keys), default=0) for h in histories]
+    return {
+        "budget": ("trial", np.array(budgets, dtype=np.int64)),
+        "bracket": ("trial", np.array([h.bracket for h in histories], dtype=np.int64)),
+        "rung": ("trial", np.array([h.rung for h in histories], dtype=np.int64)),
+        "stopped": ("trial", np.array([h.stopped for h in histories], dtype=object)),
+        "spent": ("trial", np.array(spent, dtype=np.int64)),
+    }
+
+
+def _spent(store: Store, trial: str, history: History) -> int:
+    stamps = [store.stamp(store.trained(trial, key)) for _, key in sorted(history.keys)]
+    return sum(epochs_spent([stamp for stamp in stamps if stamp is not None]))
+
+
+def epochs_spent(stamps: Sequence[Stamp]) -> list[int]:
+    """Tell how many epochs were trained for each of a trial's budgets, in ascending order.
+
+    A budget goes on from the longest one before it that its training knew of. A training that
+    was killed and went on from a checkpoint of its own has trained what lies before that, too.
+    """
+    spent: list[int] = []
+    ends = [0]
+    for stamp in stamps:
+        epochs = int(stamp.body["result"]["curve"]["epochs"])
+        resumed = int(stamp.body.get("resumed_at", 0))
+        spent.append(epochs - max(end for end in ends if end <= resumed))
+        ends.append(epochs)
+    return spent

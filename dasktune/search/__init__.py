@@ -1,0 +1,8 @@
+"""Strategies: which configs are trained, and for how long. Pure: no Dask, no torch, no files."""
+
+from dasktune.search.asha import ASHA
+from dasktune.search.halving import SuccessiveHalving
+from dasktune.search.hyperband import Hyperband
+from dasktune.search.strategy import Ask, Rung, Search, Strategy
+
+__all__ = ["ASHA", "Ask", "Hyperband", "Rung", "Search", "Strategy", "SuccessiveHalving"]

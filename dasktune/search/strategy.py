@@ -1,0 +1,148 @@
+"""What a strategy is: a description, and the search that it starts, which is asked and told."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from dasktune.config import Config
+from dasktune.errors import SearchError
+from dasktune.search.draws import Draws
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A wish: that a config is trained, up to a budget.
+
+    Attributes
+    ----------
+    config : Config
+        The hyperparameters; all replicates of it are trained.
+    budget : int
+        Epochs in all, at least 1.
+    bracket, rung : int
+        Where in the search it belongs, for people.
+    """
+
+    config: Config
+    budget: int
+    bracket: int = 0
+    rung: int = 0
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A row of what a search may do at most.
+
+    Attributes
+    ----------
+    bracket, rung : int
+        Its place.
+    configs : int
+        Most configs that are trained up to its budget.
+    budget : int
+        Epochs in all.
+    """
+
+    bracket: int
+    rung: int
+    configs: int
+    budget: int
+
+
+class Search(abc.ABC):
+    """A search on its way: asks for trainings, is told their scores. Larger scores are better.
+
+    It decides only from what it was told. It has ended when it asks for nothing and all that it
+    asked for was told.
+    """
+
+    @abc.abstractmethod
+    def ask(self, room: int) -> list[Ask]:
+        """Ask for trainings that were not asked for before.
+
+        Parameters
+        ----------
+        room : int
+            Trainings for which there is room now, at least 1. A synchronous search asks for all
+            that is decided, whatever the room.
+        """
+
+    @abc.abstractmethod
+    def tell(self, ask: Ask, score: float | None) -> None:
+        """Take the score of a training; None if it failed or diverged."""
+
+    @abc.abstractmethod
+    def fate(self, config: Config) -> str:
+        """Say in a few words why a config was trained no longer."""
+
+    def past(self) -> Iterator[Ask]:
+        """List what an earlier run may have asked for, where it cannot be asked again.
+
+        What is found of it is told before the next is taken. A synchronous search asks the same
+        again, so that it lists nothing.
+        """
+        return iter(())
+
+
+class Strategy(abc.ABC):
+    """The description of a search: a frozen dataclass, of which any number can be started.
+
+    Attributes
+    ----------
+    max_epochs : int or None
+        The longest budget; None for what the pipeline's variable says.
+    seed : int
+        Of the configs that are drawn.
+    synchronous : bool
+        Whether it comes to the same answer with any number of workers.
+    """
+
+    max_epochs: int | None
+    seed: int
+    synchronous: ClassVar[bool] = True
+
+    @abc.abstractmethod
+    def rungs(self, max_epochs: int) -> list[Rung]:
+        """List what it does at most, with a longest budget."""
+
+    @abc.abstractmethod
+    def start(self, draws: Draws, max_epochs: int) -> Search:
+        """Start a search.
+
+        Parameters
+        ----------
+        draws : Draws
+            The configs to begin with.
+        max_epochs : int
+            The longest budget.
+        """
+
+    def configs(self, max_epochs: int) -> int:
+        """Tell how many configs it draws at most."""
+        return sum(rung.configs for rung in self.rungs(max_epochs) if rung.rung == 0)
+
+    def __str__(self) -> str:
+        fields: list[Any] = list(dataclasses.fields(self))  # type: ignore[arg-type]
+        given = {
+            field.name: getattr(self, field.name)
+            for field in fields
+            if getattr(self, field.name) != field.default
+        }
+        words = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        return f"{type(self).__name__}({words})"
+
+
+def whole(name: str, value: Any, least: int) -> None:
+    """Refuse an argument that is not a whole number of at least so much.
+
+    Raises
+    ------
+    SearchError
+        If it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise SearchError(f"{name} must be an int of at least {least}, but got {value!r}.")

@@ -1,0 +1,219 @@
+"""Searching: ask a strategy what to train, train it, tell it, until it asks for nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dasktune import run as running
+from dasktune.course import Course, Job
+from dasktune.graph import Tasks
+from dasktune.outcome import Outcome
+from dasktune.plan import Plan, Request, State, Target
+from dasktune.run import Options, Summary, connected
+from dasktune.runfolder import RunFolder
+from dasktune.searchplanner import SearchPlanner
+from dasktune.sweep import Sweep
+from dasktune.watch import Observer, Watch
+
+if TYPE_CHECKING:
+    from dasktune.flight import Hand
+
+
+def make(
+    sweep: Sweep,
+    request: Request | None = None,
+    options: Options | None = None,
+    observe: Observer | None = None,
+) -> Summary:
+    """Bring the goals up to date: train the whole design, or what a search asks for.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        What to make.
+    request : Request, optional
+        The goals and what is forced; ``all`` if not given.
+    options : Options, optional
+        Where and how to run.
+    observe : callable, optional
+        Takes the events of the run. In a notebook a display that changes in place, if not given.
+
+    Returns
+    -------
+    Summary
+        What became of it. A failed target is no exception here; see `Summary.exit_code`.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be written.
+    ClusterError
+        If there is no cluster, or none that offers the resources.
+    """
+    drive = None if sweep.pipeline.search is None else _drive
+    return running.make(sweep, request, options, observe, drive=drive)
+
+
+def _drive(
+    sweep: Sweep,
+    plan: Plan,
+    tasks: Tasks,
+    options: Options,
+    run: RunFolder,
+    took: Callable[[Outcome], None],
+    watch: Watch,
+) -> None:
+    """Run the plan of a search."""
+    from dasktune.flight import Flight, Here
+
+    drive = _Drive(sweep, plan, tasks, options, run, took, watch)
+    if options.cluster == "none":
+        drive.through(Here(sweep, options, watch))
+        return
+    with connected(sweep, tasks, options, run, watch) as connection:
+        flight = Flight(connection, tasks, options, run)
+        try:
+            drive.through(flight)
+        finally:
+            flight.cancel()
+
+
+class _Drive:
+    """One run of a search."""
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        plan: Plan,
+        tasks: Tasks,
+        options: Options,
+        run: RunFolder,
+        took: Callable[[Outcome], None],
+        watch: Watch,
+    ) -> None:
+        self.sweep = sweep
+        self.plan = plan
+        self.tasks = tasks
+        self.options = options
+        self.run = run
+        self.took = took
+        self.watch = watch
+        self.targets = dict(plan.targets)  # grows while the search asks
+        self.flying: dict[str, Job] = {}  # by the trial's id: one budget at a time
+        self.later: dict[str, list[Job]] = {}
+        self.failed = False
+
+    def through(self, hand: Hand) -> None:
+        """Make the stages one after the other."""
+        data = self._preprocessed(hand)
+        if data is None or "trained" not in self.targets:
+            return
+        planner = self.sweep.planner()
+        assert isinstance(planner, SearchPlanner)
+        course = planner.course(data, ignoring=self.plan.request.always_make)
+        self._train(course, hand, data)
+        good = course.complete and (self.options.ignore_errors or not self.failed)
+        if "collated" in self.targets and good and not self.run.stopping():
+            self._collate(planner, course, hand)
+
+    def _preprocessed(self, hand: Hand) -> Outcome | None:
+        target = self.targets["preprocessed"]
+        if target.outcome is not None:
+            return target.outcome
+        made: list[Outcome] = []
+
+        def took(outcome: Outcome) -> None:
+            made.append(outcome)
+            self.took(outcome)
+
+        hand.make(replace(self.plan, targets={target.name: target}), self.tasks, took)
+        good = [outcome for outcome in made if outcome.status == "ok"]
+        return good[0] if good else None
+
+    def _train(self, course: Course, hand: Hand, data: Outcome) -> None:
+        """Keep as many trainings in flight as there is room for."""
+        while True:
+            if not self.run.stopping():
+                room = hand.slots - len(self.flying)
+                if room > 0 or self._synchronous:
+                    self._start(course.ask(max(1, room)), course, hand, data)
+            if not self.flying:
+                return
+            for budget, outcome in hand.ended():
+                self._ended(course, budget, outcome)
+            self._start([], course, hand, data)
+
+    @property
+    def _synchronous(self) -> bool:
+        assert self.sweep.pipeline.search is not None
+        return self.sweep.pipeline.search.synchronous
+
+    def _start(self, jobs: Sequence[Job], course: Course, hand: Hand, data: Outcome) -> None:
+        """Start jobs, but for those whose trial is in training for another budget."""
+        waited = not jobs
+        for job in jobs:
+            self.later.setdefault(job.spec.id, []).append(job)
+        ready: dict[int, list[Job]] = {}
+        for name in [name for name in self.later if name not in self.flying]:
+            waiting = sorted(self.later.pop(name), key=lambda job: job.budget)
+            while waiting and (self.run.stopping() or (waited and course.found(waiting[0]))):
+                del waiting[0]
+            if waiting:
+                self.flying[name] = waiting[0]
+                ready.setdefault(waiting[0].budget, []).append(waiting[0])
+            if waiting[1:]:
+                self.later[name] = waiting[1:]
+        for budget, chosen in sorted(ready.items()):
+            self._batch(budget, chosen, hand, data)
+
+    def _batch(self, budget: int, jobs: Sequence[Job], hand: Hand, data: Outcome) -> None:
+        from dasktune.flight import Batch
+
+        sweep = self.sweep.at(budget)
+        force = self.plan.request.always_make
+        targets = {"preprocessed": replace(self.targets["preprocessed"], outcome=data)}
+        targets["preprocessed"] = replace(targets["preprocessed"], state=State.DONE)
+        for job in jobs:
+            name = f"trained/{job.spec.id}"
+            reason = f"rung {job.ask.rung} of bracket {job.ask.bracket}"
+            targets[name] = Target(
+                name, ("preprocessed",), State.STALE, reason, None, force, job.spec, budget
+            )
+        plan = replace(self.plan, targets=targets)
+        train = sweep.train_tasks(
+            targets.values(),
+            os.path.basename(self.run.path),
+            keep_going=self.options.keep_going,
+            ignore_errors=self.options.ignore_errors,
+            tee=self.options.tee,
+        )
+        batch = Batch(sweep, plan, replace(self.tasks, train=train), budget)
+        self.targets.update((name, targets[name]) for name in batch.names)
+        whole = replace(self.plan, targets=self.targets)
+        axes = {job.spec.id: dict(job.spec.axes()) for job in jobs}
+        self.watch({"event": "rung", "plan": whole, "trials": axes, "budget": budget})
+        hand.start(batch)
+
+    def _ended(self, course: Course, budget: int, outcome: Outcome) -> None:
+        job = self.flying.pop(outcome.target.removeprefix("trained/"))
+        if outcome.status != "skipped":
+            self.took(outcome)
+        if outcome.status in ("ok", "failed", "stopped"):
+            self.failed |= outcome.status != "ok"
+            course.ended(job, outcome)
+
+    def _collate(self, planner: SearchPlanner, course: Course, hand: Hand) -> None:
+        specs, outcomes, histories = planner.collation(course)
+        names = tuple(outcome.target for outcome in outcomes)
+        targets = {
+            name: Target(name, (), State.DONE, outcome=outcome, spec=spec)
+            for name, outcome, spec in zip(names, outcomes, specs, strict=True)
+        }
+        targets["trained"] = Target("trained", names)
+        targets["collated"] = replace(self.targets["collated"], state=State.STALE, outcome=None)
+        collate = replace(self.tasks.collate, specs=specs, histories=histories)
+        tasks = replace(self.tasks, collate=collate)
+        hand.make(replace(self.plan, targets=targets, specs=specs), tasks, self.took)

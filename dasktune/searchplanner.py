@@ -1,0 +1,194 @@
+"""Planning a search: the rungs that are there, and those that are decided and to be trained."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+
+from dasktune.config import TrialSpec
+from dasktune.course import Course, Result
+from dasktune.errors import StampError, UsageError
+from dasktune.fingerprint import key as key_of
+from dasktune.history import History
+from dasktune.keys import collate_key
+from dasktune.outcome import Outcome
+from dasktune.pipeline import Pipeline
+from dasktune.plan import GOALS, Plan, Request, RungState, State, Target
+from dasktune.planner import Planner
+from dasktune.recipe import Codes
+from dasktune.store import Store
+
+
+class SearchPlanner(Planner):
+    """Makes the plan of a search, by asking it again what it asks for.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        With a strategy.
+    name, store, codes, inputs
+        As of a `Planner`.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        name: str,
+        store: Store,
+        codes: Codes,
+        inputs: Mapping[str, str],
+    ) -> None:
+        super().__init__(pipeline, name, store, codes, inputs, specs=())
+        assert pipeline.search is not None
+        rungs = pipeline.search.rungs(pipeline.max_epochs)
+        told = pipeline.variables["train"][pipeline.budget]
+        assert isinstance(told, int)
+        self._budgets = sorted({*(rung.budget for rung in rungs), pipeline.max_epochs, told})
+        self._at: dict[int, Planner] = {}
+
+    def plan(self, request: Request) -> Plan:
+        """Make the plan.
+
+        Raises
+        ------
+        UsageError
+            If a goal is a single trial, or ``-o`` or ``-W`` is given: in a search, which trials
+            there are follows from results.
+        """
+        for goal in [*request.goals, *sorted(request.old | request.new)]:
+            if goal not in GOALS or goal in request.old | request.new:
+                raise UsageError(
+                    f"in a search the goals are {', '.join(GOALS)}, without -o and -W, but got "
+                    f"'{goal}'. Switch the search off with --search none."
+                )
+        forced = request.always_make
+        base = super().plan(Request(("preprocessed",), always_make=forced))
+        if set(request.goals) == {"preprocessed"}:
+            return base
+        preprocessed = base.targets["preprocessed"]
+        data = preprocessed.outcome
+        course = self.course(data, ignoring=forced or data is None)
+        jobs = {job.spec.id: job for job in reversed(course.ask())}  # the shortest of a trial
+        targets = dict(base.targets)
+        known = list(course.trials())
+        for spec, outcome, _ in known:
+            target = Target(f"trained/{spec.id}", ("preprocessed",), outcome=outcome, spec=spec)
+            if spec.id in jobs:
+                target = replace(target, outcome=None)
+                planner = self.at(jobs[spec.id].budget)
+                target = (
+                    replace(target, state=State.STALE, reason="forced by -B", force=True)
+                    if forced
+                    else planner._judge_trial(target, spec, preprocessed)
+                )
+            targets[target.name] = target
+        names = tuple(f"trained/{spec.id}" for spec, _, _ in known)
+        trained = Target("trained", names)
+        targets["trained"] = self._judge_phony(trained, targets)
+        if set(request.goals) & {"all", "collated"}:
+            collated = Target("collated", ("trained",))
+            targets["collated"] = self._judge_collation(collated, course, targets["trained"])
+        if "all" in request.goals:
+            targets["all"] = self._judge_phony(Target("all", ("collated",)), targets)
+        specs = tuple(spec for spec, _, _ in known)
+        states = self._states(course, [(job.ask.bracket, job.budget) for job in jobs.values()])
+        seconds = self._epoch_seconds(course)
+        return Plan(self.name, request, targets, specs, None, states, seconds)
+
+    def course(self, data: Outcome | None, *, ignoring: bool = False) -> Course:
+        """Begin the search, over what the store holds.
+
+        Parameters
+        ----------
+        data : Outcome or None
+            The preprocessed data.
+        ignoring : bool
+            Whether to look for no results (``-B``).
+        """
+        if data is None or ignoring:
+            return Course(self.pipeline, lambda spec, budget: None)
+        digest = data.digest
+        return Course(self.pipeline, lambda spec, budget: self.find(spec, budget, digest))
+
+    def find(self, spec: TrialSpec, budget: int, data: str) -> Result | None:
+        """Find the result of a trial at a budget, with its value by the objective of now.
+
+        A training that goes on from a shorter one begins as that did, so that it will do, too.
+        """
+        longer = [b for b in self._budgets if b > budget]
+        goes_on = longer and self.pipeline.budget_of(spec.config)
+        for found in [budget, *longer] if goes_on else [budget]:
+            key = key_of("train", self.at(found)._train_parts(spec, data))
+            try:
+                stamp = self.store.stamp(self.store.trained(spec.id, key))
+            except StampError:
+                continue
+            if stamp is not None:
+                value = self.pipeline.objective.last(stamp.body["result"]["curve"], budget)
+                target, seconds = f"trained/{spec.id}", stamp.seconds
+                outcome = Outcome(
+                    target, stamp.key, stamp.digest, made=False, seconds=seconds, value=value
+                )
+                return Result(outcome, found)
+        return None
+
+    def at(self, budget: int) -> Planner:
+        """Give a planner of the trials at a budget."""
+        if budget not in self._at:
+            pipeline = self.pipeline.at(budget)
+            planner = Planner(pipeline, self.name, self.store, self.codes, self.inputs, ())
+            planner._listings = self._listings
+            self._at[budget] = planner
+        return self._at[budget]
+
+    def collation(
+        self, course: Course
+    ) -> tuple[tuple[TrialSpec, ...], tuple[Outcome, ...], tuple[History, ...]]:
+        """Give what is collated of a search: trials, their results, what was done with them."""
+        rows = [(spec, outcome, history) for spec, outcome, history in course.trials() if outcome]
+        specs, outcomes, histories = zip(*rows, strict=True) if rows else ((), (), ())
+        return specs, outcomes, histories
+
+    def _judge_collation(self, target: Target, course: Course, trained: Target) -> Target:
+        exists = self._listing("collated")
+        if trained.state is not State.DONE:
+            if not exists:
+                return replace(target, state=State.STALE, reason="never collated")
+            return replace(target, state=State.PENDING, reason="if the search finds something new")
+        _, outcomes, histories = self.collation(course)
+        key = collate_key(self._code("collate"), self.pipeline.objective, outcomes, histories)
+        try:
+            stamp = self.store.stamp(self.store.collated(key))
+        except StampError:
+            return replace(target, state=State.STALE, reason="its stamp is damaged")
+        if stamp is None:
+            reason = "the set of results changed" if exists else "never collated"
+            return replace(target, state=State.STALE, reason=reason)
+        outcome = Outcome(target.name, stamp.key, stamp.digest, made=False, seconds=stamp.seconds)
+        return replace(target, outcome=outcome)
+
+    def _states(self, course: Course, todo: list[tuple[int, int]]) -> tuple[RungState, ...]:
+        assert self.pipeline.search is not None
+        copies = math.prod(len(axis.values) for axis in self.pipeline.space.replicates.values())
+        done = course.counts()
+        waiting = Counter(todo)
+        before: dict[int, int] = {}
+        states = []
+        for rung in self.pipeline.search.rungs(self.pipeline.max_epochs):
+            place = (rung.bracket, rung.budget)
+            epochs = rung.budget - before.get(rung.bracket, 0)
+            before[rung.bracket] = rung.budget
+            trials = max(rung.configs * copies, done[place] + waiting[place])
+            states.append(RungState(rung, trials, done[place], waiting[place], epochs))
+        return tuple(states)
+
+    def _epoch_seconds(self, course: Course) -> float | None:
+        """Tell how long an epoch took on average, over what was found."""
+        found = {(name, r.budget): r.outcome for (name, _), r in course.results.items()}
+        longest: dict[str, int] = {}
+        for name, budget in found:
+            longest[name] = max(longest.get(name, 0), budget)
+        seconds = sum(outcome.seconds for outcome in found.values())
+        return seconds / sum(longest.values()) if found else None

@@ -1,0 +1,243 @@
+"""Strategies by themselves: what they ask for, given what they were told."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import dasktune as dt
+from dasktune.errors import SearchError, UsageError
+from dasktune.search import Ask
+from dasktune.search.contract import StrategyContract
+from dasktune.search.draws import Draws
+from dasktune.search.naming import strategy_of
+
+SPACE = dt.Space(a=dt.integers(0, 999))
+
+
+def draws(seed=0):
+    """Give the configs of an integer."""
+    return Draws.of(SPACE.random(1, seed), seed, endless=True)
+
+
+def play(search, score, order, room=1):
+    """Run a search: of what is in training, the next to end is chosen by a random order."""
+    flying, asked = [], []
+    while True:
+        asks = search.ask(room)
+        asked += asks
+        flying += asks
+        if not flying:
+            return asked
+        ask = flying.pop(order.randrange(len(flying)))
+        search.tell(ask, score(ask))
+
+
+def test_hyperbands_brackets_are_those_of_the_paper():
+    """R = 81, eta = 3: n_i and r_i of all five brackets, by algorithm 1 of Li et al."""
+    table: dict[int, list[tuple[int, int]]] = {}
+    for rung in dt.Hyperband(max_epochs=81, eta=3).rungs(81):
+        table.setdefault(4 - rung.bracket, []).append((rung.configs, rung.budget))
+    assert table == {
+        4: [(81, 1), (27, 3), (9, 9), (3, 27), (1, 81)],
+        3: [(34, 3), (11, 9), (3, 27), (1, 81)],
+        2: [(15, 9), (5, 27), (1, 81)],
+        1: [(8, 27), (2, 81)],
+        0: [(5, 81)],
+    }
+
+
+def test_budgets_are_whole_epochs_for_any_longest_one():
+    """Rounded down, as the paper's r_i; at least one; the last is the longest."""
+    assert [r.budget for r in dt.SuccessiveHalving().rungs(40)] == [1, 4, 13, 40]
+    assert [r.budget for r in dt.SuccessiveHalving(min_epochs=5).rungs(40)] == [13, 40]
+    assert [r.budget for r in dt.Hyperband(eta=2).rungs(1)] == [1]
+
+
+@pytest.mark.parametrize("strategy", [dt.SuccessiveHalving(n=20), dt.Hyperband(eta=2)])
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=20, deadline=None)
+def test_a_synchronous_search_does_not_depend_on_who_comes_in_first(strategy, order):
+    """It decides only on complete rungs."""
+
+    def score(ask):
+        return ask.config.a % 97 + ask.budget / 100
+
+    first = strategy.start(draws(), 9)
+    second = strategy.start(draws(), 9)
+    asked = play(first, score, random.Random(0))
+    again = play(second, score, order)
+    assert set(asked) == set(again)
+    assert {a.config: first.fate(a.config) for a in asked} == {
+        a.config: second.fate(a.config) for a in asked
+    }
+
+
+def test_successive_halving_keeps_the_best_share_of_each_rung():
+    """And says of the others at which rank they were left."""
+    search = dt.SuccessiveHalving(n=9).start(draws(), 9)
+    asked = play(search, lambda ask: float(ask.config.a), random.Random(1))
+    rungs = [[a.config.a for a in asked if a.rung == rung] for rung in range(3)]
+    ranked = sorted(rungs[0], reverse=True)
+    assert sorted(rungs[1], reverse=True) == ranked[:3]
+    assert rungs[2] == ranked[:1]
+    fates = {ask.config.a: search.fate(ask.config) for ask in asked}
+    assert fates[ranked[0]] == "longest budget"
+    assert fates[ranked[1]] == "rank 2 of 3 at 3 epochs, 1 go on"
+    assert fates[ranked[-1]] == "rank 9 of 9 at 1 epochs, 3 go on"
+
+
+def test_equal_scores_go_on_in_the_order_in_which_they_were_drawn():
+    """Whoever comes in first."""
+    search = dt.SuccessiveHalving(n=9).start(draws(), 9)
+    configs = draws().upto(9)
+    asked = play(search, lambda ask: 1.0, random.Random(1))
+    assert [ask.config for ask in asked if ask.rung == 1] == configs[:3]
+
+
+def test_a_config_without_a_score_does_not_go_on():
+    """Even if no other is left; the rung waits for it nevertheless."""
+    search = dt.SuccessiveHalving(n=3, eta=3).start(draws(), 3)
+    asks = search.ask(1)
+    for ask in asks[:2]:
+        search.tell(ask, None)
+    assert search.ask(1) == []
+    search.tell(asks[2], 0.0)
+    assert [ask.config for ask in search.ask(1)] == [asks[2].config]
+    assert search.fate(asks[0].config) == "no score at 1 epochs"
+    search = dt.SuccessiveHalving(n=3, eta=3).start(draws(), 3)
+    for ask in search.ask(1):
+        search.tell(ask, None)
+    assert search.ask(1) == []
+
+
+def test_brackets_share_the_configs_of_a_small_space():
+    """Each bracket has as many as there are."""
+    small = Draws.of(dt.Space(a=dt.choice(1, 2, 3)).grid(), 0)
+    search = dt.Hyperband().start(small, 9)
+    first = search.ask(1)
+    assert len(first) == 9
+    assert len({ask.config for ask in first}) == 3
+
+
+def test_asha_promotes_by_algorithm_2_of_its_paper():
+    """The best of the first third of a rung, from the highest rung; else a new config."""
+    search = dt.ASHA(n_trials=5).start(draws(), 9)
+    by_number = {config: i for i, config in enumerate(draws().upto(5))}
+
+    def step(score):
+        (ask,) = search.ask(1)
+        search.tell(ask, score)
+        return by_number[ask.config], ask.budget
+
+    assert [step(1.0), step(3.0), step(2.0)] == [(0, 1), (1, 1), (2, 1)]
+    assert step(3.0) == (1, 3)
+    assert [step(4.0), step(2.0)] == [(3, 1), (3, 3)]  # the best is another one by now
+    assert step(0.0) == (4, 1)
+    assert search.ask(1) == []
+    assert search.fate(draws().upto(5)[2]) == "rank 3 of 5 at 1 epochs"
+
+
+def test_asha_asks_for_as_many_as_there_is_room():
+    """And ends when nothing is left to promote."""
+    search = dt.ASHA(n_trials=27).start(draws(), 27)
+    assert len(search.ask(8)) == 8
+    search = dt.ASHA(n_trials=27).start(draws(), 27)
+    asked = play(search, lambda ask: float(ask.config.a), random.Random(3), room=4)
+    assert len([ask for ask in asked if ask.rung == 0]) == 27
+    best = max(draws().upto(27), key=lambda config: config.a)
+    assert Ask(best, 27, 0, 3) in asked
+
+
+def test_asha_goes_on_from_what_an_earlier_run_has_done():
+    """Nothing that was told is asked for again."""
+    first = dt.ASHA(n_trials=9).start(draws(), 9)
+    done = {}
+    for _ in range(7):
+        (ask,) = first.ask(1)
+        done[ask] = float(ask.config.a)
+        first.tell(ask, done[ask])
+    second = dt.ASHA(n_trials=9).start(draws(), 9)
+    for ask in second.past():
+        if ask in done:
+            second.tell(ask, done[ask])
+    asked = play(second, lambda ask: float(ask.config.a), random.Random(0))
+    assert not set(asked) & done.keys()
+    assert len({ask.config for ask in [*asked, *done]}) == 9
+
+
+def test_draws_are_different_and_begin_alike():
+    """However many are taken; those of a grid are all of it, in an order of the seed's."""
+    small = dt.Space(a=dt.integers(0, 9))
+    assert len(Draws.of(small.random(1), 0, endless=True).upto(1000)) == 10
+    assert draws().upto(20)[:5] == draws().upto(5)
+    assert draws(1).upto(5) != draws().upto(5)
+    grid = Draws.of(small.grid(), 0).upto(99)
+    assert sorted(config.a for config in grid) == list(range(10))
+    assert [config.a for config in grid] != list(range(10))
+    listed = small.explicit([{"a": 3}, {"a": 4}])
+    assert len(Draws.of(listed, 0).upto(5)) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (dt.Hyperband, {"eta": 1}),
+        (dt.Hyperband, {"max_epochs": 0}),
+        (dt.Hyperband, {"eta": 2.5}),
+        (dt.SuccessiveHalving, {"n": 0}),
+        (dt.ASHA, {"n_trials": True}),
+        (dt.ASHA, {"n_trials": 3, "seed": -1}),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused(kind, words):
+    """With the rule and the value."""
+    with pytest.raises(SearchError, match="must be an int of at least"):
+        kind(**words)
+
+
+def test_a_strategy_is_read_as_it_is_written():
+    """A name alone, or with arguments; 'none' is none."""
+    assert strategy_of("hyperband") == dt.Hyperband()
+    assert strategy_of("ASHA(9, max_epochs=27)") == dt.ASHA(n_trials=9, max_epochs=27)
+    assert str(dt.ASHA(n_trials=9, eta=4)) == "ASHA(n_trials=9, eta=4)"
+    assert strategy_of("none") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hyperbond", "Did you mean 'Hyperband'"),
+        ("Hyperband(", "--search takes a strategy"),
+        ("3", "--search takes a strategy"),
+        ("hyperband(max_epochs=R)", "with plain values"),
+        ("asha", "missing 1 required positional argument: 'n_trials'"),
+        ("hyperband(steps=3)", "unexpected keyword argument 'steps'"),
+    ],
+)
+def test_a_strategy_that_cannot_be_read_is_refused(text, message):
+    """With what it could be."""
+    with pytest.raises(UsageError) as error:
+        strategy_of(text)
+    assert message in str(error.value)
+
+
+class TestSuccessiveHalving(StrategyContract):
+    """The contract."""
+
+    strategy = dt.SuccessiveHalving(n=20)
+
+
+class TestHyperband(StrategyContract):
+    """The contract."""
+
+    strategy = dt.Hyperband()
+
+
+class TestASHA(StrategyContract):
+    """The contract."""
+
+    strategy = dt.ASHA(n_trials=20)

@@ -1,0 +1,303 @@
+"""Searches end to end: what is trained, what is kept, what becomes of failures and kills."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+import xarray as xr
+
+import dasktune as dt
+
+FILE = """
+import os
+import time
+
+import numpy as np
+import xarray as xr
+
+import dasktune as dt
+
+HERE = os.path.dirname(__file__)
+
+
+class Total:
+    def __init__(self):
+        self.value = 0
+
+    def state_dict(self):
+        return {"value": self.value}
+
+    def load_state_dict(self, state):
+        self.value = state["value"]
+
+
+def note(word):
+    with open(f"{HERE}/log", "a") as file:
+        file.write(word + "\\n")
+
+
+def preprocess():
+    return {"train": xr.Dataset({"x": ("row", np.arange(4.0))})}
+
+
+def train(trial, data, epochs=9):
+    total = Total()
+    trial.checkpoint(total=total)
+    for epoch in trial.epochs(epochs):
+        note(f"{trial.config.a}/{trial.replicate.get('seed', 0)} {epoch}")
+        if os.path.exists(f"{HERE}/fail-{trial.config.a}-{epoch}"):
+            raise RuntimeError("told to fail")
+        time.sleep(0.1 * os.path.exists(f"{HERE}/slow"))
+        total.value += trial.config.a
+        nan = os.path.exists(f"{HERE}/nan-{trial.config.a}")
+        trial.report(score=float("nan") if nan else trial.config.a - 50 / (epoch + 1))
+
+
+space = dt.Space(a=dt.choice(*range(1, 10)))
+pipeline = dt.Pipeline(
+    space.grid(), preprocess, train, objective="max score", budget="epochs",
+    checkpoint_every=0.0, search=dt.SuccessiveHalving(),
+)
+"""
+SPENT = 9 * 1 + 3 * 2 + 1 * 6
+"""Epochs of nine configs, of which three go on to 3 epochs and one to 9."""
+
+
+@pytest.fixture
+def search(project):
+    """Give a project with a search over nine configs."""
+    project.file.write_text(FILE)
+    return project
+
+
+def trained(project):
+    """Count how often each epoch of each trial was trained since the last call."""
+    return Counter(project.ran())
+
+
+def test_a_search_trains_each_epoch_once_and_ends(search):
+    """A rung goes on from the rung before, and the dataset says what was done."""
+    result = search.make()
+    assert result.code == 0, result.err
+    assert "trained 13 rungs of 9 trials" in result.out
+    assert f"the search spent {SPENT} epochs, where all its trials to the end were 81" in result.out
+    counts = trained(search)
+    assert sum(counts.values()) == SPENT
+    assert set(counts.values()) == {1}
+    dataset = search.dataset().sortby("a", ascending=False)
+    assert dataset.budget.values.tolist() == [9, 3, 3, 1, 1, 1, 1, 1, 1]
+    assert dataset.rung.values.tolist() == [2, 1, 1, 0, 0, 0, 0, 0, 0]
+    assert dataset.spent.values.tolist() == [9, 3, 3, 1, 1, 1, 1, 1, 1]
+    assert dataset.stopped.values[0] == "longest budget"
+    assert dataset.stopped.values[3] == "rank 4 of 9 at 1 epochs, 3 go on"
+    assert dt.best(dataset).config == {"a": 9}
+    again = search.make()
+    assert (again.code, again.out) == (0, "dasktune: Nothing to be done for 'all'.\n")
+    assert search.make("-q").code == 0
+    assert search.make("epochs=27", "-q").code == 1
+
+
+def test_the_plan_of_a_search_says_what_is_known_beforehand(search):
+    """The first rung, and the most that may follow."""
+    before = search.cli("plan").out
+    assert "SuccessiveHalving() over a full grid of 9 configs" in before
+    assert f"would train at most {SPENT} of {SPENT} epochs" in before
+    assert "9 never trained" in before
+    dry = search.make("-n").out
+    assert dry.count("train a=") == 9
+    search.make()
+    assert "Nothing to be done" in search.cli("plan").out
+    more = search.cli("plan", "epochs=27").out
+    assert "9 kept" not in more
+    assert "with -j" in more
+
+
+def test_a_longer_longest_budget_grows_the_search(search):
+    """The rungs that both have are kept: here those of 1, 3 and 9 epochs."""
+    search.make()
+    trained(search)
+    search.edit("SuccessiveHalving()", "SuccessiveHalving(n=9)")
+    assert search.make("epochs=27").code == 0
+    assert trained(search) == Counter({f"9/0 {epoch}": 1 for epoch in range(9, 27)})
+
+
+def test_a_result_of_a_sweep_is_a_result_of_a_search(search):
+    """And the other way round: a rung is a target like any other."""
+    assert search.make("--search", "none", "epochs=1", "a=1,2,3").code == 0
+    assert len(trained(search)) == 3
+    search.make()
+    assert sum(trained(search).values()) == SPENT - 3
+    search.make("--search", "none", "a=9")
+    assert trained(search) == {}
+
+
+def test_replicates_are_judged_by_their_mean(search):
+    """A config is trained with all its seeds, or not at all."""
+    search.edit("a=dt.choice(*range(1, 10))", "a=dt.choice(*range(1, 10)), seed=dt.replicates(2)")
+    assert search.make().code == 0
+    assert sum(trained(search).values()) == 2 * SPENT
+    budgets = search.dataset().budget.groupby(search.dataset().a)
+    assert (budgets.min() == budgets.max()).all()
+
+
+def test_a_failure_stops_the_search_as_it_stops_a_sweep(search):
+    """What is finished is kept, and the next run goes on."""
+    (search.folder / "fail-9-2").touch()
+    result = search.make()
+    assert result.code == 2
+    assert "told to fail" in result.err
+    assert "Target 'all' not remade because of errors." in result.err
+    (search.folder / "fail-9-2").unlink()
+    before = trained(search)
+    assert search.make().code == 0
+    counts = before + trained(search)
+    assert counts.pop("9/0 2") == 2
+    assert set(counts.values()) == {1}
+
+
+def test_a_failed_trial_does_not_go_on_but_others_do(search):
+    """With -k the search ends without it and is not collated; with -i it is."""
+    (search.folder / "fail-9-2").touch()
+    result = search.make("-k")
+    assert result.code == 2
+    assert "not remade because of errors" in result.err
+    assert "8/0 8" in trained(search)
+    result = search.make("-i")
+    assert result.code == 0, result.err
+    row = search.dataset().set_index(trial="a").sel(trial=9)
+    assert (row.budget, row.status) == (1, "ok")
+    assert row.stopped.item().startswith("no score at 3 epochs: RuntimeError: told to fail")
+
+
+def test_a_trial_that_diverges_does_not_go_on(search):
+    """NaN is a result, and the worst."""
+    (search.folder / "nan-9").touch()
+    assert search.make().code == 0
+    assert dt.best(search.dataset()).config == {"a": 8}
+    assert search.make("-q").code == 0
+
+
+def test_always_make_trains_all_rungs_once_more(search):
+    """From the start, each epoch once."""
+    search.make()
+    trained(search)
+    assert search.make("-B").code == 0
+    counts = trained(search)
+    assert sum(counts.values()) == SPENT
+    assert set(counts.values()) == {1}
+
+
+def test_the_stages_before_are_goals_of_a_search(search):
+    """Just the data, or all rungs without the dataset."""
+    assert search.make("preprocessed").code == 0
+    assert trained(search) == {}
+    assert search.make("trained").code == 0
+    assert sum(trained(search).values()) == SPENT
+    assert not (search.root / "collated.zarr").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-t"], "cannot touch a search"),
+        (["trained/a=1"], "No rule to make target"),
+        (["-W", "preprocessed"], "without -o and -W"),
+        (["--search", "hyperband(max_epochs=3)", "epochs=9"], "cannot change"),
+        (["--search", "nothing"], "no strategy 'nothing'"),
+    ],
+)
+def test_what_makes_no_sense_in_a_search_is_refused(search, words, message):
+    """In one line, with exit code 2."""
+    result = search.make(*words)
+    assert result.code == 2
+    assert message in result.err
+
+
+def test_a_pipeline_without_epochs_cannot_be_searched(search):
+    """It says how to name them."""
+    search.edit(' budget="epochs",', "")
+    assert "budget='epochs'" in search.make().err
+
+
+def test_names_that_the_dataset_of_a_search_uses_are_no_hyperparameters(search):
+    """With the fix."""
+    search.edit("dt.Space(a=", "dt.Space(rung=1, a=")
+    assert "'rung' is a hyperparameter. Rename it." in search.make().err
+
+
+def test_a_makefile_of_a_search_is_refused(search):
+    """Its targets follow from results."""
+    result = search.cli("export-makefile")
+    assert result.code == 2
+    assert "cannot be written as a Makefile" in result.err
+
+
+def test_what_is_known_of_a_search_can_be_asked(search):
+    """Why, status, logs, debug."""
+    search.make()
+    name = search.dataset().trial.values[0]
+    assert "up to date" in search.cli("why", f"trained/{name}").out
+    assert "done          9" in search.cli("status").out
+    assert search.cli("logs", name).code == 0
+    assert search.cli("debug", name).code == 0
+
+
+def start(project, *words):
+    """Start ``dasktune make`` in a process group of its own."""
+    command = [sys.executable, "-m", "dasktune", "make", "-f", str(project.file), "-j2"]
+    return subprocess.Popen(
+        [*command, "--store", str(project.folder / "dist"), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(project, count, process):
+    """Wait until so many epochs have begun."""
+    deadline = time.monotonic() + 100
+    log = project.folder / "log"
+    while not log.exists() or len(log.read_text().splitlines()) < count:
+        assert time.monotonic() < deadline, "the search does not get on"
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "where"), [("Hyperband()", "local"), ("ASHA(n_trials=9)", "none")]
+)
+def test_a_search_whose_driver_is_killed_goes_on(search, strategy, where):
+    """Without a word: nothing is trained twice but the epochs that were on their way.
+
+    A synchronous one comes to the same dataset as one that ran through.
+    """
+    (search.folder / "slow").touch()
+    process = start(search, "--search", strategy, "--cluster", where)
+    try:
+        wait_for(search, 14, process)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    (search.folder / "slow").unlink()
+    result = search.make("--search", strategy)
+    assert result.code == 0, result.err
+    counts = trained(search)
+    repeated = {epoch: count for epoch, count in counts.items() if count > 1}
+    assert len(repeated) <= 2
+    assert set(repeated.values()) <= {2}
+    found = search.dataset()
+    if strategy.startswith("ASHA"):
+        assert (found.budget.max(), found.sizes["trial"]) == (9, 9)
+        return
+    assert search.make("--search", strategy, "--store", str(search.folder / "other")).code == 0
+    expected = dt.open_results(search.folder / "other" / "toy")
+    assert counts.total() - len(repeated) == int(expected.spent.sum())
+    places = ["seconds", "finished", "worker", "device"]
+    xr.testing.assert_identical(found.drop_vars(places), expected.drop_vars(places))
