@@ -194,7 +194,7 @@ def _free_ports() -> int:
     raise AssertionError("no free ports")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def slurm_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Run a real Slurm on this machine."""
     _lacking(["munged", "slurmctld", "slurmd", "sbatch"], "slurm-wlm and munge")
@@ -247,7 +247,7 @@ def slurm(slurm_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm
     slurm.empty()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sge_variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Run a real Grid Engine on this machine, and give what its commands need to know."""
     _lacking(["sge_qmaster", "sge_execd", "qsub"], "gridengine-master, -exec and -client")

@@ -40,8 +40,8 @@ def test_the_only_worker_is_replaced_when_it_leaves_again_and_again(driver):
 
 def test_a_worker_whose_time_is_over_leaves_by_itself(driver, monkeypatch):
     """Trials longer than the worker's life complete, an epoch or more in each life."""
-    monkeypatch.setenv("DASK_DASKTUNE__WORKER__DRAIN_AFTER", "3")
-    process = driver.start("-j1", "--cluster", "local", "a=1", "epochs=8", PAUSE="0.5")
+    monkeypatch.setenv("DASK_DASKTUNE__WORKER__DRAIN_AFTER", "6")
+    process = driver.start("-j1", "--cluster", "local", "a=1", "epochs=8", PAUSE="1")
     out = driver.finish(process)
     assert "its time is over" in out
     assert [int(word[2]) for word in driver.words("epoch")] == list(range(8))

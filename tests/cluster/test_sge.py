@@ -16,22 +16,23 @@ def sge(sge_variables, monkeypatch):
 def test_a_sweep_runs_there_and_its_jobs_leave_before_their_walltime(driver, sge):
     """With a GPU each, which is a number there; curves are those of an undisturbed run."""
     options = ["-O", "walltime=00:00:40", "-O", "lead=28", "-j1"]
-    process = driver.start(*sge, *options, "a=1", "epochs=10", PAUSE="1.5")
+    options += ["-O", "prologue=export PAUSE=2"]  # a job there does not inherit variables
+    process = driver.start(*sge, *options, "a=1", "epochs=8")
     out = driver.finish(process, 240)
     assert "leaves (its time is over)" in out
-    assert [int(word[2]) for word in driver.words("epoch")] == list(range(10))
+    assert [int(word[2]) for word in driver.words("epoch")] == list(range(8))
     assert len(driver.words("start")) > 1
-    driver.same_as_undisturbed("a=1", "epochs=10")
+    driver.same_as_undisturbed("a=1", "epochs=8")
 
 
 def test_a_job_that_is_deleted_is_replaced_and_its_trial_goes_on(driver, sge, command):
     """Grid Engine sends SIGUSR2 some seconds ahead of the end."""
-    process = driver.start(*sge, "-j1", "a=1", "epochs=14", PAUSE="0.3")
+    process = driver.start(*sge, "-j1", "a=1", "epochs=20")
     driver.wait_for("epoch", 3, process)
     number = command("qstat").splitlines()[-1].split()[0]
     assert "gpu=1" in command("qstat", "-j", number)
     command("qdel", number)
     out = driver.finish(process)
     assert "leaves (SIGUSR2)" in out
-    assert [int(word[2]) for word in driver.words("epoch")] == list(range(14))
+    assert [int(word[2]) for word in driver.words("epoch")] == list(range(20))
     assert len(driver.words("start")) == 2
