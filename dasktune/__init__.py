@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dasktune.search.asha import ASHA
     from dasktune.search.halving import SuccessiveHalving
     from dasktune.search.hyperband import Hyperband
+    from dasktune.search.optuna import Optuna
     from dasktune.searchcv import SearchCV
     from dasktune.searching import make
     from dasktune.sklearn.recipe import SklearnRecipe
@@ -42,6 +43,7 @@ _HOMES = {
     "Design": "design",
     "Hyperband": "search.hyperband",
     "Options": "run",
+    "Optuna": "search.optuna",
     "Pipeline": "pipeline",
     "Plan": "plan",
     "Request": "plan",
@@ -79,6 +81,7 @@ __all__ = [
     "Design",
     "Hyperband",
     "Options",
+    "Optuna",
     "Pipeline",
     "Plan",
     "Request",

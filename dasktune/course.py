@@ -15,6 +15,7 @@ from dasktune.config import Config, TrialSpec
 from dasktune.history import History
 from dasktune.outcome import Outcome
 from dasktune.pipeline import Pipeline
+from dasktune.record import Record
 from dasktune.search import Ask
 from dasktune.search.draws import Draws
 
@@ -78,6 +79,8 @@ class Course:
         With the strategy.
     find : callable
         Finds the result of a trial at a budget.
+    record : Record, optional
+        Of a strategy that remembers.
 
     Attributes
     ----------
@@ -85,7 +88,7 @@ class Course:
         What became of each (trial's id, budget).
     """
 
-    def __init__(self, pipeline: Pipeline, find: Find) -> None:
+    def __init__(self, pipeline: Pipeline, find: Find, record: Record | None = None) -> None:
         assert pipeline.search is not None
         self._pipeline = pipeline
         self._find = find
@@ -96,8 +99,13 @@ class Course:
         self._places: dict[tuple[str, int], Ask] = {}
         self._specs: dict[str, TrialSpec] = {}
         self.results: dict[tuple[str, int], Result] = {}
+        self._record = record
+        self._numbers: dict[Config, int] = {}
+        self._left: list[Job] = []  # what an earlier run has asked for and not been told
         for ask in self._search.past():
             self._take(ask, begin=False)
+        if record is not None:
+            self._repeat(record)
 
     def ask(self, room: int = 1) -> list[Job]:
         """Give what is to be trained next, after what is found was told.
@@ -107,7 +115,7 @@ class Course:
         room : int
             Trainings for which there is room; a synchronous search gives more.
         """
-        jobs: list[Job] = []
+        jobs, self._left = self._left, []
         while asks := self._search.ask(max(1, room - len(jobs))):
             for ask in asks:
                 jobs += self._take(ask)
@@ -133,7 +141,7 @@ class Course:
         for wish in self._wishes.pop(place, ()):
             wish.missing.discard(name)
             if not wish.missing:
-                self._search.tell(wish.ask, self._score(wish))
+                self._tell(wish)
 
     @property
     def complete(self) -> bool:
@@ -152,8 +160,11 @@ class Course:
             if ask.bracket < before.bracket:
                 self._places[spec.id, ask.budget] = ask
         wish = _Wish(ask, specs, {spec.id for spec in missing})
+        if self._record is not None and ask.config not in self._numbers:
+            self._numbers[ask.config] = len(self._numbers)
+            self._record.note(ask.config)
         if not missing:
-            self._search.tell(ask, self._score(wish))
+            self._tell(wish)
         jobs = []
         for spec in missing:
             waiting = self._wishes.setdefault((spec.id, ask.budget), [])
@@ -161,6 +172,36 @@ class Course:
                 jobs.append(Job(spec, ask))  # else it is trained for another wish
             waiting.append(wish)
         return jobs
+
+    def _repeat(self, record: Record) -> None:
+        """Do again what an earlier run has done, as far as the results are there."""
+        steps: list[Config | int] = []
+        asks: list[Ask] = []
+        told: set[int] = set()
+        self._record = None  # until all is known that is to be in it
+        for step in record.steps():
+            if isinstance(step, Config):
+                if not self._pipeline.space.allows(step):
+                    break  # the predicates have changed
+                self._numbers[step] = len(asks)
+                asks.append(self._search.again(step))
+            else:
+                specs = self._pipeline.design.replicated(asks[step].config)
+                if step in told or not all([self._found(s, asks[step].budget) for s in specs]):
+                    continue
+                told.add(step)
+                self._take(asks[step])
+            steps.append(step)
+        record.restart(steps)
+        self._record = record
+        for number, ask in enumerate(asks):
+            if number not in told:
+                self._left += self._take(ask)
+
+    def _tell(self, wish: _Wish) -> None:
+        self._search.tell(wish.ask, self._score(wish))
+        if self._record is not None:
+            self._record.note(self._numbers[wish.ask.config])
 
     def _found(self, spec: TrialSpec, budget: int) -> bool:
         place = (spec.id, budget)

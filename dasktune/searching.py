@@ -113,7 +113,7 @@ class _Drive:
             return
         planner = self.sweep.planner()
         assert isinstance(planner, SearchPlanner)
-        course = planner.course(data, ignoring=self.plan.request.always_make)
+        course = planner.course(data, ignoring=self.plan.request.always_make, writing=True)
         self._train(course, hand, data)
         good = course.complete and (self.options.ignore_errors or not self.failed)
         if "collated" in self.targets and good and not self.run.stopping():

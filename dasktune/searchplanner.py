@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from dasktune.config import TrialSpec
 from dasktune.course import Course, Result
 from dasktune.errors import StampError, UsageError
 from dasktune.fingerprint import key as key_of
+from dasktune.fingerprint import typed
 from dasktune.history import History
 from dasktune.keys import collate_key
 from dasktune.outcome import Outcome
@@ -18,6 +20,7 @@ from dasktune.pipeline import Pipeline
 from dasktune.plan import GOALS, Plan, Request, RungState, State, Target
 from dasktune.planner import Planner
 from dasktune.recipe import Codes
+from dasktune.record import Record
 from dasktune.store import Store
 
 
@@ -97,7 +100,9 @@ class SearchPlanner(Planner):
         seconds = self._epoch_seconds(course)
         return Plan(self.name, request, targets, specs, None, states, seconds)
 
-    def course(self, data: Outcome | None, *, ignoring: bool = False) -> Course:
+    def course(
+        self, data: Outcome | None, *, ignoring: bool = False, writing: bool = False
+    ) -> Course:
         """Begin the search, over what the store holds.
 
         Parameters
@@ -106,11 +111,34 @@ class SearchPlanner(Planner):
             The preprocessed data.
         ignoring : bool
             Whether to look for no results (``-B``).
+        writing : bool
+            Whether what a model is asked and told is noted.
         """
+        assert self.pipeline.search is not None
         if data is None or ignoring:
             return Course(self.pipeline, lambda spec, budget: None)
-        digest = data.digest
-        return Course(self.pipeline, lambda spec, budget: self.find(spec, budget, digest))
+        digest, record = data.digest, None
+        if self.pipeline.search.remembers:
+            record = Record(self.store.record(self._search_key(digest)), writing=writing)
+        return Course(self.pipeline, lambda spec, budget: self.find(spec, budget, digest), record)
+
+    def _search_key(self, data: str) -> str:
+        """Name what the proposals of a model follow from, apart from their number."""
+        search, space = self.pipeline.search, self.pipeline.space
+        described = dataclasses.asdict(search)  # type: ignore[call-overload]
+        described.pop("n_trials", None)  # it is a total, which may grow
+        parts = {
+            "strategy": [type(search).__name__, typed(described)],
+            "space": {
+                name: [type(d).__name__, typed(dataclasses.asdict(d))]
+                for name, d in space.domains.items()
+            },
+            "objective": str(self.pipeline.objective),
+            "code": self._code("train"),
+            "variables": typed(self.pipeline.variables["train"]),
+            "data": data,
+        }
+        return key_of("search", parts)
 
     def find(self, spec: TrialSpec, budget: int, data: str) -> Result | None:
         """Find the result of a trial at a budget, with its value by the objective of now.

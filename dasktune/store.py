@@ -12,6 +12,7 @@
     │                           final-N.pt where it ended, for a longer budget to go on from
     ├── failed/<trial>-<key>/   error.json and log.txt of the last failure, or of a stop
     ├── sources/<digest>.json   the code that results were made with
+    ├── searches/<key>.jsonl    what a model was asked and told, in order; never believed
     ├── runs/<run>/             while a run goes on: how it stands, attempts, stop flags
     └── tmp/                    targets in the making; moved to their place when complete
 """
@@ -118,6 +119,10 @@ class Store:
     def run(self, run: str) -> str:
         """Name the folder of a run."""
         return f"{self.root}/runs/{run}"
+
+    def record(self, search: str) -> str:
+        """Name the file that notes what a search by a model has asked for."""
+        return f"{self.root}/searches/{search}.jsonl"
 
     @property
     def tmp(self) -> str:

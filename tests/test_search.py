@@ -191,12 +191,19 @@ def test_draws_are_different_and_begin_alike():
         (dt.SuccessiveHalving, {"n": 0}),
         (dt.ASHA, {"n_trials": True}),
         (dt.ASHA, {"n_trials": 3, "seed": -1}),
+        (dt.Optuna, {"n_trials": 0}),
     ],
 )
 def test_arguments_that_cannot_be_are_refused(kind, words):
     """With the rule and the value."""
     with pytest.raises(SearchError, match="must be an int of at least"):
         kind(**words)
+
+
+def test_a_sampler_that_is_not_there_is_refused():
+    """With what was perhaps meant."""
+    with pytest.raises(SearchError, match="Did you mean 'cmaes'"):
+        dt.Optuna(n_trials=3, sampler="cmae")
 
 
 def test_a_strategy_is_read_as_it_is_written():
@@ -223,6 +230,73 @@ def test_a_strategy_that_cannot_be_read_is_refused(text, message):
     with pytest.raises(UsageError) as error:
         strategy_of(text)
     assert message in str(error.value)
+
+
+PLANE = dt.Space(x=dt.uniform(0.0, 1.0), y=dt.log_uniform(0.001, 1.0), z=dt.constant(1))
+
+
+class TestOptuna(StrategyContract):
+    """The contract."""
+
+    strategy = dt.Optuna(n_trials=20)
+
+    def draws(self):
+        """Give what has a space, which a sampler needs."""
+        return Draws.of(PLANE.random(1), 0, endless=True)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "nsga2", "qmc", "random"])
+def test_a_sampler_that_is_done_again_proposes_the_same(sampler):
+    """After any number of steps, one at a time."""
+    strategy = dt.Optuna(n_trials=14, sampler=sampler)
+
+    def score(ask):
+        return -((ask.config.x - 0.3) ** 2)
+
+    def start():
+        return strategy.start(Draws.of(PLANE.random(1), 0, endless=True), 9)
+
+    through = play(start(), score, random.Random(0))
+    assert len({ask.config for ask in through}) == 14
+    again = start()
+    for ask in through[:12]:
+        again.tell(again.again(ask.config), score(ask))
+    assert play(again, score, random.Random(0)) == through[12:]
+
+
+def test_a_sampler_minds_conditions_and_predicates():
+    """A hyperparameter that does not exist is not in the config; what is ruled out never is."""
+    space = dt.Space(
+        kind=dt.choice("sgd", "adam", (1, 2)),
+        momentum=dt.uniform(0.0, 1.0).when(kind="sgd"),
+        depth=dt.integers(1, 9),
+    ).where(lambda config: config.depth > 3)
+    strategy = dt.Optuna(n_trials=25)
+    search = strategy.start(Draws.of(space.random(1), 0, endless=True), 3)
+    asked = play(search, lambda ask: float(ask.config.depth), random.Random(0))
+    assert len(asked) == 25
+    assert all(space.allows(ask.config) for ask in asked)
+    assert all(("momentum" in ask.config) == (ask.config.kind == "sgd") for ask in asked)
+    assert {ask.config.kind for ask in asked} == {"sgd", "adam", (1, 2)}
+
+
+def test_a_sampler_ends_when_a_small_space_is_all_tried():
+    """Nothing is asked twice."""
+    space = dt.Space(a=dt.choice(1, 2, 3))
+    search = dt.Optuna(n_trials=10).start(Draws.of(space.random(1), 0, endless=True), 3)
+    asked = play(search, lambda ask: float(ask.config.a), random.Random(0), room=2)
+    assert sorted(ask.config.a for ask in asked) == [1, 2, 3]
+
+
+def test_what_was_asked_for_stands_even_if_a_sampler_would_propose_another():
+    """As after an update of Optuna."""
+    search = dt.Optuna(n_trials=4).start(Draws.of(PLANE.random(1), 0, endless=True), 9)
+    mine = [dt.Config({"x": x, "y": 0.5, "z": 1}) for x in (0.25, 0.75)]
+    for config in mine:
+        search.tell(search.again(config), config["x"])
+    asked = play(search, lambda ask: 0.0, random.Random(0))
+    assert len(asked) == 2
+    assert not {ask.config for ask in asked} & set(mine)
 
 
 class TestSuccessiveHalving(StrategyContract):

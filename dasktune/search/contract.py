@@ -122,6 +122,8 @@ class StrategyContract:
         if self.strategy.synchronous:
             return  # it asks again, and the files answer
         second = self.start()
+        for config, budget in done if self.strategy.remembers else ():
+            second.tell(second.again(config), done[config, budget])
         for ask in second.past():
             if (ask.config, ask.budget) in done:
                 second.tell(ask, done[ask.config, ask.budget])

@@ -18,11 +18,17 @@ class Draws:
     ----------
     configs : iterable of Config
         All different; it may be endless.
+
+    Attributes
+    ----------
+    design : Design or None
+        Where they come from, if from one.
     """
 
     def __init__(self, configs: Iterable[Config]) -> None:
         self._configs: list[Config] = []
         self._coming = iter(configs)
+        self.design: Design | None = None
 
     @classmethod
     def of(cls, design: Design, seed: int, *, endless: bool = False) -> Draws:
@@ -42,7 +48,9 @@ class Draws:
         """
         if endless:
             design = replace(design, n=10**9)  # a larger one begins with the same configs
-        return cls(_distinct(design, seed))
+        draws = cls(_distinct(design, seed))
+        draws.design = design
+        return draws
 
     def upto(self, count: int) -> list[Config]:
         """Give the first ones; fewer where there are fewer."""

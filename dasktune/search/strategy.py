@@ -79,6 +79,10 @@ class Search(abc.ABC):
     def fate(self, config: Config) -> str:
         """Say in a few words why a config was trained no longer."""
 
+    def again(self, config: Config) -> Ask:
+        """Take a config that an earlier run has asked for; of a strategy that remembers."""
+        raise NotImplementedError(f"{type(self).__name__} remembers nothing")
+
     def past(self) -> Iterator[Ask]:
         """List what an earlier run may have asked for, where it cannot be asked again.
 
@@ -99,11 +103,14 @@ class Strategy(abc.ABC):
         Of the configs that are drawn.
     synchronous : bool
         Whether it comes to the same answer with any number of workers.
+    remembers : bool
+        Whether what it asks for follows from the order of what it was told, which is then noted.
     """
 
     max_epochs: int | None
     seed: int
     synchronous: ClassVar[bool] = True
+    remembers: ClassVar[bool] = False
 
     @abc.abstractmethod
     def rungs(self, max_epochs: int) -> list[Rung]:
