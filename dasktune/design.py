@@ -79,10 +79,12 @@ class Design:
         repeated = self.space.replicates
         common = any(domain.common for domain in repeated.values())
         numbers = itertools.product(*(domain.values for domain in repeated.values()))
-        return tuple(
-            TrialSpec(config, dict(zip(repeated, chosen, strict=True)), common)
-            for chosen in numbers
-        )
+        specs = []
+        for chosen in numbers:
+            replicate = dict(zip(repeated, chosen, strict=True))
+            neutral = self.space.neutral({**config, **replicate})
+            specs.append(TrialSpec(config, replicate, common, neutral))
+        return tuple(specs)
 
     def override(self, values: Mapping[str, Sequence[str]]) -> Design:
         """Give this design with domains replaced by values typed on the command line.

@@ -111,9 +111,12 @@ class Pipeline:
         }
         if collate is not None:
             _variables(collate, "collate", ("dataset",))
+        self._shadowed: set[str] = set()  # variables that hyperparameters go before
         if getattr(train, "hyperparameters_first", False):
             for name in self.design.space.names:
-                self.variables["train"].pop(name, None)
+                if name in self.variables["train"]:
+                    self._shadowed.add(name)
+                    del self.variables["train"][name]
         clash = set(self.design.space.names) & set(self.variable_names())
         if clash:
             raise PipelineError(
@@ -195,6 +198,15 @@ class Pipeline:
         """Say in a line what it trains."""
         what = self.design.describe()
         return what if self.search is None else f"{self.search} over a {what}"
+
+    def variables_of(self, spec: TrialSpec) -> dict[str, Value]:
+        """Give the variables of `train` for a trial.
+
+        A hyperparameter with its neutral value is a variable still, if it was one before.
+        """
+        train = self.variables["train"]
+        still = {name: spec.axes()[name] for name in spec.neutral if name in self._shadowed}
+        return {**train, **still} if still else train
 
     def budget_of(self, config: Config) -> str:
         """Name the variable by which a config's training goes on from a shorter one, or ``""``."""
