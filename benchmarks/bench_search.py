@@ -44,6 +44,7 @@ def grid_curves(
     """Train the full grid, and give its curves."""
     overrides = {"epochs": [str(epochs)], **overrides}
     sweep = dt.Sweep.load(str(FILE), store=folder, overrides=overrides)
+    sweep.pipeline.endless = False  # searches keep to the points of the grid
     summary = dt.make(sweep, options=dt.Options(cluster="none", fuse="off"))
     assert summary.exit_code == 0
     dataset = dt.open_results(f"{folder}/digits")

@@ -99,3 +99,14 @@ def test_the_command_line_narrows_an_axis_with_a_default(project):
     project.edit("b=dt.choice(3, 4))", "b=dt.choice(3, 4), c=dt.choice(0, 1).default(0))")
     project.make("c=0")
     assert project.ran() == []
+
+
+def test_results_of_before_are_accepted_if_only_the_code_had_to_change(project):
+    """With -t, for the neutral value; the others are trained."""
+    project.make()
+    project.edit("b=dt.choice(3, 4))", "b=dt.choice(3, 4), c=dt.choice(0, 1).default(0))")
+    project.edit("epoch + OFFSET", "epoch + OFFSET + trial.config.c")
+    project.ran()
+    assert project.make("-t", "trained", "c=0").code == 0
+    assert project.make().code == 0
+    assert sorted(project.ran()) == [f"train a={a},b={b},c=1" for a in (1, 2) for b in (3, 4)]
