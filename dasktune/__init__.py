@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dasktune.search.halving import SuccessiveHalving
     from dasktune.search.hyperband import Hyperband
     from dasktune.search.optuna import Optuna
+    from dasktune.search.replicating import ReplicateBest
     from dasktune.searchcv import SearchCV
     from dasktune.searching import make
     from dasktune.sklearn.recipe import SklearnRecipe
@@ -46,6 +47,7 @@ _HOMES = {
     "Optuna": "search.optuna",
     "Pipeline": "pipeline",
     "Plan": "plan",
+    "ReplicateBest": "search.replicating",
     "Request": "plan",
     "Results": "reading.accessor",
     "SearchCV": "searchcv",
@@ -84,6 +86,7 @@ __all__ = [
     "Optuna",
     "Pipeline",
     "Plan",
+    "ReplicateBest",
     "Request",
     "Results",
     "SearchCV",

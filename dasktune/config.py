@@ -106,6 +106,9 @@ class TrialSpec:
         The replicate's axis and its value, such as ``{"seed": 0}``; empty without replicates.
     common : bool
         Whether all configs share the random numbers of a replicate.
+    neutral : tuple of str
+        Hyperparameters, or axes of the replicate, that have the value which trials had before
+        they existed. They are no part of what the trial is: of its name, its seed, its key.
     id : str
         A stable name, readable by a person: ``"lr=0.01,hidden=64,seed=0-3fa2b1c4"``.
     seed : int
@@ -115,15 +118,16 @@ class TrialSpec:
     config: Config
     replicate: dict[str, int] = field(default_factory=dict)
     common: bool = False
+    neutral: tuple[str, ...] = ()
     id: str = field(init=False)
     seed: int = field(init=False)
 
     def __post_init__(self) -> None:
-        identity = {"config": typed(self.config), "replicate": typed(self.replicate)}
-        content = digest(identity)
-        words = ",".join(f"{k}={_short(v)}" for k, v in self.axes().items())
+        config, replicate = self._known(self.config), self._known(self.replicate)
+        content = digest({"config": typed(config), "replicate": typed(replicate)})
+        words = ",".join(f"{k}={_short(v)}" for k, v in self._known(self.axes()).items())
         words = re.sub(r"[^A-Za-z0-9_.,=+-]", "_", words)[:_READABLE]
-        origin = digest(["common", typed(self.replicate)]) if self.common else content
+        origin = digest(["common", typed(replicate)]) if self.common else content
         object.__setattr__(self, "id", f"{words}-{content[:8]}")
         object.__setattr__(self, "seed", int(origin[-8:], 16))
 
@@ -134,10 +138,14 @@ class TrialSpec:
     def parts(self) -> dict[str, Any]:
         """Give what of this trial goes into its key."""
         return {
-            "config": {name: typed(value) for name, value in self.config.items()},
-            "replicate": {name: typed(value) for name, value in self.replicate.items()},
+            "config": {n: typed(value) for n, value in self._known(self.config).items()},
+            "replicate": {n: typed(value) for n, value in self._known(self.replicate).items()},
             "seed": self.seed,
         }
+
+    def _known(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Leave out what is neutral."""
+        return {name: value for name, value in values.items() if name not in self.neutral}
 
 
 def _short(value: Value) -> str:

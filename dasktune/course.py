@@ -150,7 +150,7 @@ class Course:
 
     def _take(self, ask: Ask, *, begin: bool = True) -> list[Job]:
         """Look for what is asked for; tell it if it is all there, else give what is missing."""
-        specs = self._pipeline.design.replicated(ask.config)
+        specs = self._pipeline.design.replicated(ask.config, ask.replicates)
         missing = [spec for spec in specs if not self._found(spec, ask.budget)]
         if missing and not begin:
             return []

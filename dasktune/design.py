@@ -6,11 +6,11 @@ import itertools
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dasktune.config import Config, TrialSpec, Value, plain
-from dasktune.domain import Constant
+from dasktune.domain import Constant, Folds
 from dasktune.errors import SpaceError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -74,15 +74,31 @@ class Design:
             )
         return tuple(found.values())
 
-    def replicated(self, config: Config) -> tuple[TrialSpec, ...]:
-        """Give the trials of a config: one a replicate and fold."""
+    def replicated(self, config: Config, numbers: Sequence[int] = ()) -> tuple[TrialSpec, ...]:
+        """Give the trials of a config: one a replicate and fold.
+
+        Parameters
+        ----------
+        config : Config
+            The config.
+        numbers : sequence of int, optional
+            The replicates; those of the space if not given.
+        """
         repeated = self.space.replicates
+        if numbers:
+            repeated = {
+                name: domain
+                if isinstance(domain, Folds)
+                else replace(domain, values=tuple(numbers))
+                for name, domain in repeated.items()
+            }
         common = any(domain.common for domain in repeated.values())
-        numbers = itertools.product(*(domain.values for domain in repeated.values()))
-        return tuple(
-            TrialSpec(config, dict(zip(repeated, chosen, strict=True)), common)
-            for chosen in numbers
-        )
+        specs = []
+        for chosen in itertools.product(*(domain.values for domain in repeated.values())):
+            replicate = dict(zip(repeated, chosen, strict=True))
+            neutral = self.space.neutral({**config, **replicate})
+            specs.append(TrialSpec(config, replicate, common, neutral))
+        return tuple(specs)
 
     def override(self, values: Mapping[str, Sequence[str]]) -> Design:
         """Give this design with domains replaced by values typed on the command line.

@@ -10,7 +10,7 @@ import abc
 import ast
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from dasktune.config import Value, plain
@@ -28,9 +28,12 @@ class Domain(abc.ABC):
     ----------
     conditions : dict of str to tuple of values
         The hyperparameter exists only where each of these parents has one of these values.
+    neutral : tuple of value
+        The value, if there is one, that trials had before there was this hyperparameter.
     """
 
     conditions: dict[str, tuple[Value, ...]]
+    neutral: tuple[Value, ...] = field(default=(), kw_only=True)
 
     @abc.abstractmethod
     def from_unit(self, u: float) -> Value:
@@ -43,6 +46,28 @@ class Domain(abc.ABC):
     @abc.abstractmethod
     def read(self, text: str) -> Value:
         """Read one value that was typed on the command line."""
+
+    def default(self: D, value: Any) -> D:
+        """Say which value a trial had before there was this hyperparameter.
+
+        A trial with this value is the same trial as one without the hyperparameter: it has the
+        same name, the same seed and the same result, so that an axis can be added to a sweep
+        that is trained already.
+
+        Parameters
+        ----------
+        value : value
+            The neutral value.
+
+        Examples
+        --------
+        >>> weight_decay = choice(0.0, 0.01).default(0.0)
+        """
+        return replace(self, neutral=(plain(value, where="default()"),))
+
+    def is_neutral(self, value: Value) -> bool:
+        """Say whether a value is the one that trials had before."""
+        return any(type(value) is type(old) and value == old for old in self.neutral)
 
     def when(self: D, **conditions: Any) -> D:
         """Let this hyperparameter exist only where others have given values.

@@ -52,7 +52,9 @@ def about(sources: Sources) -> str:
 
 
 def _domain(domain: Domain) -> dict[str, Any]:
-    fields = {k: v for k, v in dataclasses.asdict(domain).items() if k != "conditions"}
+    fields = {
+        k: v for k, v in dataclasses.asdict(domain).items() if k not in ("conditions", "neutral")
+    }
     return {"domain": type(domain).__name__, **fields, "text": _text(domain)}
 
 

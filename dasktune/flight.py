@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from dasktune.cluster import Connection
 
+_MOST = 1_000_000  # more than a bracket has trials
+
 Took = Callable[[Outcome], None]
 
 
@@ -38,12 +40,15 @@ class Batch:
         What their nodes need to know.
     budget : int
         The budget.
+    bracket : int
+        The bracket that they are of; earlier ones go first, as in a search by one worker.
     """
 
     sweep: Sweep
     plan: Plan
     tasks: Tasks
     budget: int
+    bracket: int
 
     @property
     def names(self) -> list[str]:
@@ -91,8 +96,9 @@ class Here:
         self._batches.append(batch)
 
     def ended(self) -> Iterator[tuple[int, Outcome]]:
-        """Train the first batch."""
-        batch = self._batches.pop(0)
+        """Train the first batch of the first bracket."""
+        batch = min(self._batches, key=lambda batch: batch.bracket)
+        self._batches.remove(batch)
         ended: dict[str, Outcome] = {}
 
         def took(outcome: Outcome) -> None:
@@ -160,7 +166,14 @@ class Flight:
         """Submit a batch."""
         groups = groups_of(batch.sweep, batch.plan, batch.tasks, self._options, self.slots)
         suffix = f"-{batch.budget}-{os.urandom(3).hex()}"
-        nodes = build(batch.plan, batch.tasks, groups=groups, suffix=suffix, only=batch.names)
+        nodes = build(
+            batch.plan,
+            batch.tasks,
+            groups=groups,
+            suffix=suffix,
+            only=batch.names,
+            priority=-batch.bracket * _MOST,
+        )
         for name, node in nodes.items():
             self._names.setdefault(node.key, (batch.budget, []))[1].append(name)
         futures: Sequence[Future] = self._client.compute(

@@ -59,6 +59,7 @@ def build(
     only: Sequence[str] | None = None,
     known: Mapping[str, Outcome] | None = None,
     together: int = 1,
+    priority: int = 0,
 ) -> dict[str, Delayed]:
     """Write the targets that are not done as delayed nodes.
 
@@ -79,6 +80,8 @@ def build(
         What became of targets that an earlier part of this run has made.
     together : int
         Trials of `only` that share a node, one after the other; for very short ones.
+    priority : int
+        Of the first node; that of others is less.
 
     Returns
     -------
@@ -87,7 +90,7 @@ def build(
         are annotated with their resources; a node's priority follows the plan's order. Compute
         them with ``optimize_graph=False``, which keeps the annotations.
     """
-    writer = _Writer(plan, tasks, groups, suffix, known or {})
+    writer = _Writer(plan, tasks, groups, suffix, known or {}, priority)
     names = plan.waiting() if only is None else only
     single: list[str] = []
     for name in names:
@@ -113,8 +116,10 @@ class _Writer:
         groups: Sequence[GroupTask],
         suffix: str,
         known: Mapping[str, Outcome],
+        priority: int,
     ) -> None:
         self.plan = plan
+        self.priority = priority
         self.tasks = tasks
         self.groups = groups
         self.suffix = suffix
@@ -165,7 +170,7 @@ class _Writer:
         self.nodes.update(dict.fromkeys(names, node))
 
     def _annotations(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = {"priority": -self.plan.position(name)}
+        found: dict[str, Any] = {"priority": self.priority - self.plan.position(name)}
         if self.plan.targets[name].spec is not None:
             found["resources"] = self.tasks.resources
         return found

@@ -44,7 +44,7 @@ def links(sweep: Sweep, plan: Plan) -> dict[str, str]:
     )
     found = {"preprocessed": f"make/preprocessed-{first}"}
     for spec in plan.specs:
-        parts = train_parts(spec, codes["train"], variables["train"], first)
+        parts = train_parts(spec, codes["train"], sweep.pipeline.variables_of(spec), first)
         # GNU make takes a line with "=" for a variable.
         readable = spec.id.replace("=", "_")
         found[f"trained/{spec.id}"] = f"make/{readable}-{key('train', parts)}"

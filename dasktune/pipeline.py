@@ -11,7 +11,7 @@ from typing import Any
 from dasktune.config import Config, TrialSpec, Value, plain
 from dasktune.dag import Dag
 from dasktune.design import Design
-from dasktune.domain import literal
+from dasktune.domain import Folds, literal
 from dasktune.errors import PipelineError, UsageError, did_you_mean
 from dasktune.markup import box, table
 from dasktune.objective import Objective
@@ -85,7 +85,7 @@ class Pipeline:
         budget: str | None = None,
         search: Strategy | None = None,
     ) -> None:
-        self.endless = isinstance(space, Space) and search is not None
+        self.endless = isinstance(space, Space)  # else a search keeps to the design's configs
         if isinstance(space, Space):
             space = space.grid() if search is None else space.random(1)
         if not isinstance(space, Design):
@@ -111,9 +111,12 @@ class Pipeline:
         }
         if collate is not None:
             _variables(collate, "collate", ("dataset",))
+        self._shadowed: set[str] = set()  # variables that hyperparameters go before
         if getattr(train, "hyperparameters_first", False):
             for name in self.design.space.names:
-                self.variables["train"].pop(name, None)
+                if name in self.variables["train"]:
+                    self._shadowed.add(name)
+                    del self.variables["train"][name]
         clash = set(self.design.space.names) & set(self.variable_names())
         if clash:
             raise PipelineError(
@@ -141,7 +144,7 @@ class Pipeline:
     def max_epochs(self) -> int:
         """The longest budget of a search."""
         most = self.search.max_epochs if self.search is not None else None
-        told = self.variables["train"][self.budget]
+        told = self.variables["train"].get(self.budget, 1)
         assert isinstance(told, int)
         return told if most is None else most
 
@@ -159,6 +162,8 @@ class Pipeline:
         """Give this pipeline, without a search, with a budget as its number of epochs."""
         changed = copy.copy(self)
         changed.search = None
+        if not self.budget:
+            return changed
         train = {**self.variables["train"], self.budget: budget}
         changed.variables = {**self.variables, "train": train}
         return changed
@@ -168,7 +173,7 @@ class Pipeline:
             raise PipelineError(
                 f"search must be a strategy such as dasktune.Hyperband(), but got {search!r}."
             )
-        if not self.budget:
+        if not self.budget and not search.all_configs:
             raise PipelineError(
                 f"{type(search).__name__} needs to know which variable of train() says for how "
                 "many epochs it trains: name it, as in Pipeline(..., budget='epochs')."
@@ -179,9 +184,20 @@ class Pipeline:
                 f"in a search {', '.join(SEARCHED)} are names of the dataset, but "
                 f"{sorted(clash)[0]!r} is a hyperparameter. Rename it."
             )
+        numbers = [d for d in self.space.replicates.values() if not isinstance(d, Folds)]
+        if not numbers and any(rung.replicates for rung in search.rungs(self.max_epochs)):
+            raise PipelineError(
+                f"{type(search).__name__} needs replicates in the space, as in "
+                "Space(..., seed=replicates(1)); to add them to a sweep that is trained already, "
+                "write seed=replicates(1).default(0)."
+            )
         self.search = search
         if self.endless:
-            self.design = self.space.random(search.configs(self.max_epochs), search.seed)
+            self.design = (
+                self.space.grid()
+                if search.all_configs
+                else self.space.random(search.configs(self.max_epochs), search.seed)
+            )
 
     def trials(self) -> tuple[TrialSpec, ...]:
         """List the trials of the sweep, in the order of the design."""
@@ -195,6 +211,15 @@ class Pipeline:
         """Say in a line what it trains."""
         what = self.design.describe()
         return what if self.search is None else f"{self.search} over a {what}"
+
+    def variables_of(self, spec: TrialSpec) -> dict[str, Value]:
+        """Give the variables of `train` for a trial.
+
+        A hyperparameter with its neutral value is a variable still, if it was one before.
+        """
+        train = self.variables["train"]
+        still = {name: spec.axes()[name] for name in spec.neutral if name in self._shadowed}
+        return {**train, **still} if still else train
 
     def budget_of(self, config: Config) -> str:
         """Name the variable by which a config's training goes on from a shorter one, or ``""``."""

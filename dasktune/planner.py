@@ -323,7 +323,7 @@ class Planner:
         return preprocess_parts(self._code("preprocess"), variables, self.inputs)
 
     def _train_parts(self, spec: TrialSpec, data: str) -> dict[str, Any]:
-        return train_parts(spec, self._code("train"), self.pipeline.variables["train"], data)
+        return train_parts(spec, self._code("train"), self.pipeline.variables_of(spec), data)
 
 
 def _outcome(name: str, stamp: Stamp) -> Outcome:

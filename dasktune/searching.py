@@ -156,22 +156,24 @@ class _Drive:
         waited = not jobs
         for job in jobs:
             self.later.setdefault(job.spec.id, []).append(job)
-        ready: dict[int, list[Job]] = {}
+        ready: dict[tuple[int, int], list[Job]] = {}
         for name in [name for name in self.later if name not in self.flying]:
             waiting = sorted(self.later.pop(name), key=lambda job: job.budget)
             while waiting and (self.run.stopping() or (waited and course.found(waiting[0]))):
                 del waiting[0]
             if waiting:
                 self.flying[name] = waiting[0]
-                ready.setdefault(waiting[0].budget, []).append(waiting[0])
+                place = (waiting[0].ask.bracket, waiting[0].budget)
+                ready.setdefault(place, []).append(waiting[0])
             if waiting[1:]:
                 self.later[name] = waiting[1:]
-        for budget, chosen in sorted(ready.items()):
-            self._batch(budget, chosen, hand, data)
+        for chosen in (ready[place] for place in sorted(ready)):
+            self._batch(chosen, hand, data)
 
-    def _batch(self, budget: int, jobs: Sequence[Job], hand: Hand, data: Outcome) -> None:
+    def _batch(self, jobs: Sequence[Job], hand: Hand, data: Outcome) -> None:
         from dasktune.flight import Batch
 
+        budget, bracket = jobs[0].budget, jobs[0].ask.bracket
         sweep = self.sweep.at(budget)
         force = self.plan.request.always_make
         targets = {"preprocessed": replace(self.targets["preprocessed"], outcome=data)}
@@ -190,7 +192,7 @@ class _Drive:
             ignore_errors=self.options.ignore_errors,
             tee=self.options.tee,
         )
-        batch = Batch(sweep, plan, replace(self.tasks, train=train), budget)
+        batch = Batch(sweep, plan, replace(self.tasks, train=train), budget, bracket)
         self.targets.update((name, targets[name]) for name in batch.names)
         whole = replace(self.plan, targets=self.targets)
         axes = {job.spec.id: dict(job.spec.axes()) for job in jobs}

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from dasktune.config import TrialSpec
 from dasktune.course import Course, Result
+from dasktune.domain import Folds
 from dasktune.errors import StampError, UsageError
 from dasktune.fingerprint import key as key_of
 from dasktune.fingerprint import typed
@@ -21,6 +22,7 @@ from dasktune.plan import GOALS, Plan, Request, RungState, State, Target
 from dasktune.planner import Planner
 from dasktune.recipe import Codes
 from dasktune.record import Record
+from dasktune.search import Rung
 from dasktune.store import Store
 
 
@@ -46,9 +48,9 @@ class SearchPlanner(Planner):
         super().__init__(pipeline, name, store, codes, inputs, specs=())
         assert pipeline.search is not None
         rungs = pipeline.search.rungs(pipeline.max_epochs)
-        told = pipeline.variables["train"][pipeline.budget]
-        assert isinstance(told, int)
-        self._budgets = sorted({*(rung.budget for rung in rungs), pipeline.max_epochs, told})
+        told = pipeline.variables["train"].get(pipeline.budget)
+        known = {*(rung.budget for rung in rungs), pipeline.max_epochs, told}
+        self._budgets = sorted(budget for budget in known if isinstance(budget, int))
         self._at: dict[int, Planner] = {}
 
     def plan(self, request: Request) -> Plan:
@@ -125,7 +127,8 @@ class SearchPlanner(Planner):
     def _search_key(self, data: str) -> str:
         """Name what the proposals of a model follow from, apart from their number."""
         search, space = self.pipeline.search, self.pipeline.space
-        described = dataclasses.asdict(search)  # type: ignore[call-overload]
+        search = getattr(search, "first", None) or search  # its leaders' replicates do not count
+        described = dataclasses.asdict(search)  # type: ignore[arg-type]
         described.pop("n_trials", None)  # it is a total, which may grow
         parts = {
             "strategy": [type(search).__name__, typed(described)],
@@ -199,15 +202,22 @@ class SearchPlanner(Planner):
 
     def _states(self, course: Course, todo: list[tuple[int, int]]) -> tuple[RungState, ...]:
         assert self.pipeline.search is not None
-        copies = math.prod(len(axis.values) for axis in self.pipeline.space.replicates.values())
+        axes = self.pipeline.space.replicates.values()
+        folds = math.prod(len(axis.values) for axis in axes if isinstance(axis, Folds))
+        seeds = math.prod(len(axis.values) for axis in axes if not isinstance(axis, Folds))
         done = course.counts()
         waiting = Counter(todo)
         before: dict[int, int] = {}
         states = []
-        for rung in self.pipeline.search.rungs(self.pipeline.max_epochs):
+        rungs = self.pipeline.search.rungs(self.pipeline.max_epochs)
+        if self.pipeline.search.all_configs:
+            configs = len(self.pipeline.trials()) // (folds * seeds)
+            rungs = [Rung(0, 0, configs, self.pipeline.max_epochs), *rungs]
+        for rung in rungs:
             place = (rung.bracket, rung.budget)
             epochs = rung.budget - before.get(rung.bracket, 0)
             before[rung.bracket] = rung.budget
+            copies = folds * (max(0, rung.replicates - seeds) if rung.replicates else seeds)
             trials = max(rung.configs * copies, done[place] + waiting[place])
             states.append(RungState(rung, trials, done[place], waiting[place], epochs))
         return tuple(states)

@@ -102,6 +102,10 @@ class Space:
             for parent, allowed in self.domains[name].conditions.items()
         )
 
+    def neutral(self, values: Mapping[str, Value]) -> tuple[str, ...]:
+        """Name the hyperparameters that have the value which trials had before they existed."""
+        return tuple(n for n, value in values.items() if self.domains[n].is_neutral(value))
+
     def allows(self, config: Config) -> bool:
         """Say whether no predicate rules a config out.
 
@@ -151,9 +155,9 @@ class Space:
                 numbers = tuple(value for value in read if isinstance(value, int))
                 domains[name] = replace(domain, values=numbers)
             elif isinstance(domain, Constant) and len(read) == 1:
-                domains[name] = Constant(domain.conditions, read[0])
+                domains[name] = Constant(domain.conditions, read[0], neutral=domain.neutral)
             else:
-                domains[name] = Choice(domain.conditions, read)
+                domains[name] = Choice(domain.conditions, read, neutral=domain.neutral)
         changed = self._copy(domains)
         changed.predicates = self.predicates
         return changed

@@ -192,7 +192,6 @@ class Sweep:
         tee: bool = False,
     ) -> dict[str, TrainTask]:
         """Give the train nodes of those targets that are to be made what they need to know."""
-        variables = self.pipeline.variables["train"]
         staging = Staging(
             dask.config.get("dasktune.stage", "auto"), dask.config.get("dasktune.stage-folder", "")
         )
@@ -203,7 +202,7 @@ class Sweep:
                 self.codes.digest,
                 self.codes.codes["train"].digest,
                 target.spec,
-                variables,
+                self.pipeline.variables_of(target.spec),
                 force=target.force,
                 ignore_errors=ignore_errors,
                 keep_going=keep_going,

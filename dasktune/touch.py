@@ -67,7 +67,7 @@ def _accept(planner: Planner, target: Target, preprocessed: Target) -> None:
     else:
         assert preprocessed.outcome is not None
         kind, trial = "trained", target.spec.id
-        variables = planner.pipeline.variables["train"]
+        variables = planner.pipeline.variables_of(target.spec)
         code = planner.codes.codes["train"].digest
         parts = train_parts(target.spec, code, variables, preprocessed.outcome.digest)
         key = key_of("train", parts)

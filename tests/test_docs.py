@@ -133,10 +133,10 @@ def test_the_page_on_searching_can_be_followed(tmp_path, monkeypatch, run_cli):
     page = ROOT / "docs" / "searching.md"
     pipeline, reading = blocks(page, "python")
     (tmp_path / "searching.py").write_text(pipeline)
-    assert follow(page, run_cli) == 7
+    assert follow(page, run_cli) == 8
     names: dict[str, object] = {}
     exec(reading, names)
-    assert names["results"].sizes["trial"] == 6
+    assert names["results"].sizes["trial"] == 10
 
 
 def test_the_page_on_results_can_be_followed(tmp_path, monkeypatch, run_cli):

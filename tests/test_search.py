@@ -299,6 +299,18 @@ def test_what_was_asked_for_stands_even_if_a_sampler_would_propose_another():
     assert not {ask.config for ask in asked} & set(mine)
 
 
+class TestReplicateBest(StrategyContract):
+    """The contract."""
+
+    strategy = dt.ReplicateBest(3, 5, dt.SuccessiveHalving(n=20))
+
+    def test_it_asks_for_nothing_twice(self):
+        """But for more replicates."""
+        asked = self.play(self.start(), random.Random(0))
+        assert len(set(asked)) == len(asked)
+        assert [len(ask.replicates) for ask in asked if ask.replicates] == [5]
+
+
 class TestSuccessiveHalving(StrategyContract):
     """The contract."""
 

@@ -11,8 +11,10 @@ from collections import Counter
 
 import pytest
 import xarray as xr
+from distributed import Client, LocalCluster
 
 import dasktune as dt
+from dasktune.search.naming import strategy_of
 
 FILE = """
 import os
@@ -224,6 +226,32 @@ def test_a_models_number_of_trials_is_a_total(search):
     assert trained(search) == {}
 
 
+def test_the_best_are_replicated(search):
+    """More seeds for the leaders only, of a sweep or of a search; what is there counts."""
+    search.edit("a=dt.choice(*range(1, 10))", "a=dt.choice(*range(1, 10)), seed=dt.replicates(2)")
+    words = ("--search", "none", "--replicate-best", "2", "--seeds", "5")
+    assert "at most 216 of 216 epochs" in search.cli("plan", *words).out
+    assert search.make(*words).code == 0
+    assert len(trained(search)) == 2 * 9 * 9 + 2 * 3 * 9
+    counts = Counter(search.dataset().a.values.tolist())
+    assert (counts[9], counts[8], counts[7]) == (5, 5, 2)
+    assert search.make(*words, "-q").code == 0
+    assert search.make("--replicate-best", "1", "--seeds", "3").code == 0
+    assert trained(search) == {}
+    assert Counter(search.dataset().a.values.tolist())[9] == 3
+
+
+def test_a_sweep_without_epochs_can_be_replicated(project):
+    """Its trials are trained as they are."""
+    project.edit("b=dt.choice(3, 4))", "b=dt.choice(3, 4), seed=dt.replicates(1))")
+    project.edit("epochs=2", "rounds=2")
+    project.edit("trial.epochs(epochs)", "trial.epochs(rounds)")
+    assert project.make().code == 0
+    project.ran()
+    assert project.make("--replicate-best", "1", "--seeds", "3").code == 0
+    assert project.ran() == ["train a=2,b=4,seed=1", "train a=2,b=4,seed=2"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -232,6 +260,8 @@ def test_a_models_number_of_trials_is_a_total(search):
         (["-W", "preprocessed"], "without -o and -W"),
         (["--search", "hyperband(max_epochs=3)", "epochs=9"], "cannot change"),
         (["--search", "nothing"], "no strategy 'nothing'"),
+        (["--replicate-best", "2"], "are given together"),
+        (["--replicate-best", "2", "--seeds", "3"], "needs replicates in the space"),
     ],
 )
 def test_what_makes_no_sense_in_a_search_is_refused(search, words, message):
@@ -268,6 +298,37 @@ def test_what_is_known_of_a_search_can_be_asked(search):
     assert "done          9" in search.cli("status").out
     assert search.cli("logs", name).code == 0
     assert search.cli("debug", name).code == 0
+
+
+@pytest.mark.parametrize("strategy", ["Hyperband()", "ASHA(n_trials=9)", "Optuna(6)"])
+def test_a_search_runs_on_any_cluster(search, strategy):
+    """A synchronous one comes to the same dataset as in this process."""
+    words = ("--search", strategy, "--store", str(search.folder / "here"))
+    assert search.make(*words).code == 0
+    trained(search)
+    sweep = search.sweep().searching(strategy_of(strategy))
+    with (
+        LocalCluster(
+            n_workers=3,
+            threads_per_worker=1,
+            processes=False,
+            protocol="tcp://",
+            host="127.0.0.1",
+            dashboard_address=None,
+            resources={"GPU": 1},
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        events = []
+        summary = dt.make(sweep, options=dt.Options(cluster=client), observe=events.append)
+    assert summary.exit_code == 0
+    assert max(trained(search).values()) == 1
+    assert {event["event"] for event in events} >= {"plan", "rung", "started", "finished"}
+    found, here = search.dataset(), dt.open_results(search.folder / "here" / "toy")
+    if strategy == "Hyperband()":
+        places = ["seconds", "finished", "worker", "device"]
+        xr.testing.assert_identical(found.drop_vars(places), here.drop_vars(places))
+    assert found.sizes["trial"] == here.sizes["trial"]
 
 
 def start(project, *words):

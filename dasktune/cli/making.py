@@ -68,7 +68,7 @@ def make(words: tuple[str, ...], **options: Any) -> int:
         raise UsageError("-n, -q and -t exclude each other; give one of them.")
     change_folder(options["folders"])
     targets, variables = split_words(words)
-    sweep = open_sweep(options["file"], options["store"], variables, options["search"])
+    sweep = open_sweep(options["file"], options["store"], variables, **_searched(options))
     keep_going = options["keep_going"] and not options["stop"]
     if "clean" in targets:
         _clean(sweep, dry=options["dry"], silent=options["silent"])
@@ -116,7 +116,7 @@ def plan(words: tuple[str, ...], **options: Any) -> int:
     """Tell what would run, why, what is kept, and how long it will take."""
     change_folder(options["folders"])
     targets, variables = split_words(words)
-    sweep = open_sweep(options["file"], options["store"], variables, options["search"])
+    sweep = open_sweep(options["file"], options["store"], variables, **_searched(options))
     planner = sweep.planner()
     made = planner.plan(_request(targets or ["all"], options))
     if options["as_json"]:
@@ -201,6 +201,10 @@ def node(words: tuple[str, ...], link: str, **options: Any) -> int:
     for outcome in summary.failures():
         _tell_failure(sweep, outcome.target, outcome.error)
     return summary.exit_code
+
+
+def _searched(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: options[name] for name in ("search", "best", "seeds")}
 
 
 def _request(targets: list[str], options: dict[str, Any]) -> Request:

@@ -88,12 +88,24 @@ def read_settings(words: Sequence[str]) -> dict[str, str]:
 
 
 def search_option(command: F) -> F:
-    """Add the option that chooses a strategy."""
-    return click.option(
-        "--search",
-        metavar="STRATEGY",
-        help="Search with it, such as hyperband or 'ASHA(n_trials=50)'; none: train all.",
-    )(command)
+    """Add the options that choose a strategy."""
+    for option in (
+        click.option("--seeds", type=int, metavar="M", help="Replicates with --replicate-best."),
+        click.option(
+            "--replicate-best",
+            "best",
+            type=int,
+            metavar="N",
+            help="Then train the N best configs with more replicates: with --seeds in all.",
+        ),
+        click.option(
+            "--search",
+            metavar="STRATEGY",
+            help="Search with it, such as hyperband or 'ASHA(n_trials=50)'; none: train all.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def change_folder(folders: Sequence[str]) -> None:
@@ -138,13 +150,23 @@ def open_sweep(
     file: str | None,
     store: str,
     variables: dict[str, list[str]],
+    *,
     search: str | None = None,
+    best: int | None = None,
+    seeds: int | None = None,
 ) -> Sweep:
     """Load the pipeline that the options name, with another strategy if one is named."""
     from dasktune.sweep import Sweep, find_file
 
-    if search is None:
+    if (best is None) != (seeds is None):
+        raise UsageError("--replicate-best and --seeds are given together, or not at all.")
+    if search is None and best is None:
         return Sweep.load(find_file(file), store=store, overrides=variables)
     from dasktune.search.naming import strategy_of
+    from dasktune.search.replicating import ReplicateBest
 
-    return Sweep.load(find_file(file), store=store).searching(strategy_of(search), variables)
+    sweep = Sweep.load(find_file(file), store=store)
+    strategy = sweep.pipeline.search if search is None else strategy_of(search)
+    if best is not None and seeds is not None:
+        strategy = ReplicateBest(best, seeds, strategy)
+    return sweep.searching(strategy, variables)

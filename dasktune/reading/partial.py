@@ -149,7 +149,11 @@ def _spec(body: dict[str, Any]) -> TrialSpec:
     replicate = body["parts"]["replicate"]
     axes = {name: plain(value, where=name) for name, value in body["axes"].items()}
     config = {name: value for name, value in axes.items() if name not in replicate}
-    return TrialSpec(Config(config), {name: int(str(axes[name])) for name in replicate})
+    # An axis that is in no part has its neutral value: it came later than the trial.
+    known = body["parts"]["config"].keys() | replicate.keys()
+    neutral = tuple(name for name in axes if name not in known)
+    numbers = {name: int(str(axes[name])) for name in replicate}
+    return TrialSpec(Config(config), numbers, neutral=neutral)
 
 
 def _objective(store: Store, body: dict[str, Any]) -> Objective:

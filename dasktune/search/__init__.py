@@ -4,6 +4,17 @@ from dasktune.search.asha import ASHA
 from dasktune.search.halving import SuccessiveHalving
 from dasktune.search.hyperband import Hyperband
 from dasktune.search.optuna import Optuna
+from dasktune.search.replicating import ReplicateBest
 from dasktune.search.strategy import Ask, Rung, Search, Strategy
 
-__all__ = ["ASHA", "Ask", "Hyperband", "Optuna", "Rung", "Search", "Strategy", "SuccessiveHalving"]
+__all__ = [
+    "ASHA",
+    "Ask",
+    "Hyperband",
+    "Optuna",
+    "ReplicateBest",
+    "Rung",
+    "Search",
+    "Strategy",
+    "SuccessiveHalving",
+]

@@ -131,13 +131,14 @@ class Bracket:
         ranked = sorted(good, key=lambda config: -(self._scores[config] or 0.0))  # stable
         last = self._rung + 1 == len(self._rungs)
         kept = [] if last else ranked[: self._rungs[self._rung + 1].configs]
+        places = {config: place for place, config in enumerate(ranked, 1)}
         for config in self._order:
             if self._scores[config] is None:
                 self._fates[config] = f"no score at {rung.budget} epochs"
             elif last:
                 self._fates[config] = "longest budget"
-            elif config not in kept:
-                place = f"rank {ranked.index(config) + 1} of {len(self._order)}"
+            elif places[config] > len(kept):
+                place = f"rank {places[config]} of {len(self._order)}"
                 self._fates[config] = f"{place} at {rung.budget} epochs, {len(kept)} go on"
         if not last:
             self._rung += 1

@@ -25,12 +25,15 @@ class Ask:
         Epochs in all, at least 1.
     bracket, rung : int
         Where in the search it belongs, for people.
+    replicates : tuple of int
+        The replicates, if not those of the design.
     """
 
     config: Config
     budget: int
     bracket: int = 0
     rung: int = 0
+    replicates: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,15 @@ class Rung:
         Most configs that are trained up to its budget.
     budget : int
         Epochs in all.
+    replicates : int
+        Replicates of each, in all; 0 for those of the design.
     """
 
     bracket: int
     rung: int
     configs: int
     budget: int
+    replicates: int = 0
 
 
 class Search(abc.ABC):
@@ -105,12 +111,15 @@ class Strategy(abc.ABC):
         Whether it comes to the same answer with any number of workers.
     remembers : bool
         Whether what it asks for follows from the order of what it was told, which is then noted.
+    all_configs : bool
+        Whether it trains all configs of the design, for the longest budget.
     """
 
     max_epochs: int | None
     seed: int
     synchronous: ClassVar[bool] = True
     remembers: ClassVar[bool] = False
+    all_configs: ClassVar[bool] = False
 
     @abc.abstractmethod
     def rungs(self, max_epochs: int) -> list[Rung]:
@@ -139,7 +148,10 @@ class Strategy(abc.ABC):
             for field in fields
             if getattr(self, field.name) != field.default
         }
-        words = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        words = ", ".join(
+            f"{name}={value if isinstance(value, Strategy) else repr(value)}"
+            for name, value in given.items()
+        )
         return f"{type(self).__name__}({words})"
 
 
