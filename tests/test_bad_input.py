@@ -90,7 +90,7 @@ def test_a_pipeline_that_does_not_fit_together(project, old, new, words):
         (["a=x"], ("a: a value must be int", "'x'")),
         (["a=1,1"], ("needs different values",)),
         (["-nq"], ("exclude each other",)),
-        (["--cluster", "nowhere"], ("a cluster is 'none', 'local' or",)),
+        (["--cluster", "nowhere"], ("a cluster is 'none', 'local', 'cuda'",)),
         (["--store", "toy.py"], ("cannot", "toy.py")),
         (["-o", "preprocessed"], ("-o preprocessed needs",)),
     ],
@@ -109,7 +109,7 @@ def test_a_bad_option_exits_with_two(project, arguments):
 
 def test_an_unreachable_scheduler_is_an_error(project, monkeypatch):
     """Within the time to connect, and not a hang."""
-    monkeypatch.setattr("dasktune.cluster.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("dasktune.cluster.running.CONNECT_SECONDS", 1)
     result = project.cli("make", "--cluster", "tcp://127.0.0.1:1")
     one_error(result, "cannot connect to the scheduler at tcp://127.0.0.1:1")
 

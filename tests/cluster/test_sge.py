@@ -19,7 +19,7 @@ def test_a_sweep_runs_there_and_its_jobs_leave_before_their_walltime(driver, sge
     options += ["-O", "prologue=export PAUSE=2"]  # a job there does not inherit variables
     process = driver.start(*sge, *options, "a=1", "epochs=8")
     out = driver.finish(process, 240)
-    assert "leaves (its time is over)" in out
+    assert "leaves (its time is over)" in out, out
     assert [int(word[2]) for word in driver.words("epoch")] == list(range(8))
     assert len(driver.words("start")) > 1
     driver.same_as_undisturbed("a=1", "epochs=8")
