@@ -300,7 +300,9 @@ def test_what_is_known_of_a_search_can_be_asked(search):
     assert search.cli("debug", name).code == 0
 
 
-@pytest.mark.parametrize("strategy", ["Hyperband()", "ASHA(n_trials=9)", "Optuna(6)"])
+@pytest.mark.parametrize(
+    "strategy", ["Hyperband()", "ASHA(n_trials=9)", "MedianStopping(9)", "Optuna(6)"]
+)
 def test_a_search_runs_on_any_cluster(search, strategy):
     """A synchronous one comes to the same dataset as in this process."""
     words = ("--search", strategy, "--store", str(search.folder / "here"))
@@ -322,6 +324,7 @@ def test_a_search_runs_on_any_cluster(search, strategy):
         events = []
         summary = dt.make(sweep, options=dt.Options(cluster=client), observe=events.append)
     assert summary.exit_code == 0
+    assert sweep.plan().up_to_date
     assert max(trained(search).values()) == 1
     assert {event["event"] for event in events} >= {"plan", "rung", "started", "finished"}
     found, here = search.dataset(), dt.open_results(search.folder / "here" / "toy")
