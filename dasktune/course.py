@@ -186,6 +186,8 @@ class Course:
                     break  # the predicates have changed
                 self._numbers[step] = len(asks)
                 asks.append(self._search.again(step))
+                for spec in self._pipeline.design.replicated(step):
+                    self._specs.setdefault(spec.id, spec)  # in this order, whoever came in first
             else:
                 specs = self._pipeline.design.replicated(asks[step].config)
                 if step in told or not all([self._found(s, asks[step].budget) for s in specs]):

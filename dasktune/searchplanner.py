@@ -117,11 +117,14 @@ class SearchPlanner(Planner):
             Whether what a model is asked and told is noted.
         """
         assert self.pipeline.search is not None
-        if data is None or ignoring:
+        if data is None:
             return Course(self.pipeline, lambda spec, budget, exactly: None)
         digest, record = data.digest, None
         if self.pipeline.search.remembers:
-            record = Record(self.store.record(self._search_key(digest)), writing=writing)
+            path = self.store.record(self._search_key(digest))
+            record = Record(path, writing=writing, afresh=ignoring)
+        if ignoring:
+            return Course(self.pipeline, lambda spec, budget, exactly: None, record)
 
         def find(spec: TrialSpec, budget: int, exactly: bool) -> Result | None:
             if exactly and spec.id not in self._listing("trained"):
