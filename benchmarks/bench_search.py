@@ -72,7 +72,7 @@ class Play:
         self.goal = goal
         self.pipeline = sweep.pipeline.searching(strategy)
         self.synchronous = strategy.synchronous
-        self.course = Course(self.pipeline, lambda spec, budget: None)
+        self.course = Course(self.pipeline, lambda spec, budget, exactly: None)
         self.reached: dict[str, int] = {}  # epochs of each trial
         self.spent = 0
         self.spent_at_goal: int | None = None
@@ -155,13 +155,13 @@ def decisions(trials: int) -> dict[str, list[float]]:
     """Time an ask and a tell, in milliseconds, in searches of so many trials."""
     space = dt.Space(**{name: dt.uniform(0.0, 1.0) for name in "abcd"})
     found = {}
-    strategies: dict[str, Strategy] = {
+    timed: dict[str, Strategy] = {
         "SuccessiveHalving": dt.SuccessiveHalving(n=trials),
         "Hyperband": dt.Hyperband(max_epochs=3 ** (1 if trials < 500 else 6)),
         "ASHA": dt.ASHA(n_trials=trials),
         "Optuna, tpe": dt.Optuna(n_trials=trials),
     }
-    for name, strategy in strategies.items():
+    for name, strategy in timed.items():
         draws = Draws.of(space.random(1), 0, endless=True)
         search = strategy.start(draws, strategy.max_epochs or 81)
         flying: list[Ask] = []
@@ -189,15 +189,9 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         sweep, curves = grid_curves(epochs, folder, overrides)
     best, goal = target(sweep, curves)
-    whole = len(curves) * epochs
     configs = len({spec.config for spec in sweep.pipeline.trials()})
-    strategies: dict[str, Callable[[int], Strategy]] = {
-        "SuccessiveHalving": lambda seed: dt.SuccessiveHalving(n=configs, seed=seed),
-        "Hyperband": lambda seed: dt.Hyperband(seed=seed),
-        "ASHA": lambda seed: dt.ASHA(n_trials=configs, seed=seed),
-    }
     rows: dict[str, list[dict[str, Any]]] = {}
-    for name, make in strategies.items():
+    for name, make in strategies(configs).items():
         for seed in range(repetitions):
             played = Play(sweep, curves, make(seed), goal).run(WORKERS)
             rows.setdefault(name, []).append(
@@ -208,31 +202,20 @@ def measure(
                     "busy": played.busy / (played.clock * WORKERS),
                 }
             )
-    pruners: dict[str, Callable[[int], Any]] = {
-        "Optuna's median pruner": lambda _: optuna.pruners.MedianPruner(),
-        "Optuna's halving pruner": lambda _: optuna.pruners.SuccessiveHalvingPruner(
-            min_resource=1, reduction_factor=3
-        ),
-        "Optuna's Hyperband pruner": lambda most: optuna.pruners.HyperbandPruner(1, most, 3),
-    }
-    for name, pruner in pruners.items():
+    for name, pruner in PRUNERS.items():
         for seed in range(repetitions):
             spent, at_goal, found = optuna_pruned(sweep, curves, pruner, goal, seed, epochs)
             rows.setdefault(name, []).append({"spent": spent, "at_goal": at_goal, "best": found})
+    grid = {"configs": configs, "trials": len(curves), "epochs": len(curves) * epochs}
     return {
         "machine": machine(),
         "epochs": epochs,
-        "grid": {
-            "configs": configs,
-            "trials": len(curves),
-            "epochs": whole,
-            "best": best,
-            "goal": goal,
-        },
+        "grid": {**grid, "best": best, "goal": goal},
         "workers": WORKERS,
         "searches": rows,
         "decisions": {
             name: {
+                "count": len(ms),
                 "median": statistics.median(ms),
                 "p99": float(np.quantile(ms, 0.99)),
                 "most": max(ms),
@@ -240,6 +223,24 @@ def measure(
             for name, ms in decisions(trials).items()
         },
     }
+
+
+def strategies(configs: int) -> dict[str, Callable[[int], Strategy]]:
+    """Name the strategies, each made by a seed."""
+    return {
+        "SuccessiveHalving": lambda seed: dt.SuccessiveHalving(n=configs, seed=seed),
+        "Hyperband": lambda seed: dt.Hyperband(seed=seed),
+        "ASHA": lambda seed: dt.ASHA(n_trials=configs, seed=seed),
+    }
+
+
+PRUNERS: dict[str, Callable[[int], Any]] = {
+    "Optuna's median pruner": lambda _: optuna.pruners.MedianPruner(),
+    "Optuna's halving pruner": lambda _: optuna.pruners.SuccessiveHalvingPruner(
+        min_resource=1, reduction_factor=3
+    ),
+    "Optuna's Hyperband pruner": lambda most: optuna.pruners.HyperbandPruner(1, most, 3),
+}
 
 
 def tabulate(raw: dict[str, Any]) -> Table:
@@ -263,6 +264,31 @@ def tabulate(raw: dict[str, Any]) -> Table:
     return Table(head, rows)
 
 
+def timed(raw: dict[str, Any]) -> Table:
+    """Write the times of decisions as a table."""
+    rows = [
+        [name, str(ms["count"]), *(f"{ms[word]:.3f}" for word in ("median", "p99", "most"))]
+        for name, ms in raw["decisions"].items()
+    ]
+    return Table(["decisions", "count", "median ms", "99 % ms", "most ms"], rows)
+
+
+def notes(raw: dict[str, Any]) -> str:
+    """Say how to read the table."""
+    grid = raw["grid"]
+    return f"""
+The full grid of pipelines/digits.py ({grid["configs"]} configs x 3 seeds, {raw["epochs"]} epochs,
+{grid["epochs"]} in all) was trained once. Medians of the repetitions (least to most), each with
+another seed of the draws. "As good": a mean over the seeds of at least {grid["goal"]:.4f}, the
+best of the grid ({grid["best"]:.4f}) less its standard error. dasktune looks at the ends of rungs
+only, and shares its {raw["workers"]} workers among brackets and replicates; Optuna's pruners were
+told the mean of the seeds after each epoch, one config after the other, and are "as good" as soon
+as any epoch is. The searches are played on the grid's curves, whose beginnings are what rungs
+are; tests/test_benchmarks.py holds that real ones spend the same. "Busy": the share of the time in
+which the workers train, each epoch as long as it took for its config.
+"""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Measure and tell."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -279,7 +305,9 @@ def main(arguments: list[str] | None = None) -> None:
     print(json.dumps(raw["decisions"], indent=1))
     print(json.dumps(raw["grid"]))
     if options.keep:
-        print(write("search", raw, table))
+        path = write("search", raw, table).with_suffix(".md")
+        path.write_text(f"{path.read_text()}\n{notes(raw)}\n{timed(raw).markdown()}\n")
+        print(path)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dasktune.search.asha import ASHA
     from dasktune.search.halving import SuccessiveHalving
     from dasktune.search.hyperband import Hyperband
+    from dasktune.search.median import MedianStopping
     from dasktune.search.optuna import Optuna
     from dasktune.search.replicating import ReplicateBest
     from dasktune.searchcv import SearchCV
@@ -44,6 +45,7 @@ _HOMES = {
     "Design": "design",
     "Hyperband": "search.hyperband",
     "Options": "run",
+    "MedianStopping": "search.median",
     "Optuna": "search.optuna",
     "Pipeline": "pipeline",
     "Plan": "plan",
@@ -82,6 +84,7 @@ __all__ = [
     "Data",
     "Design",
     "Hyperband",
+    "MedianStopping",
     "Options",
     "Optuna",
     "Pipeline",

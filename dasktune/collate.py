@@ -118,11 +118,7 @@ def collate(
         facts = {**task.facts, "sources": task.sources}
         dataset = assemble(store, task.specs, outcomes, task.objective, task.pipeline, facts)
         if task.histories:
-            names = [spec.id for spec in task.specs]
-            searched = coordinates(store, names, task.histories)
-            dataset = dataset.assign_coords(
-                {name: value for name, value in searched.items() if name not in dataset}
-            )
+            dataset = _with_histories(store, dataset, task)
         if task.code:
             recipe = recipe_pipeline(store, task.sources, "collate", task.code).collate
             assert recipe is not None
@@ -155,6 +151,15 @@ def collate(
         if task.ignore_errors:
             return outcome
         raise TargetFailed(outcome) from error
+
+
+def _with_histories(store: Store, dataset: xr.Dataset, task: CollateTask) -> xr.Dataset:
+    found = coordinates(store, [spec.id for spec in task.specs], task.histories)
+    seconds = found.pop("seconds")[1]
+    own = dataset["seconds"].values  # of the longest budget, or of a failure
+    found["seconds"] = ("trial", np.where(seconds > 0, seconds, own))
+    # A metric of the user's with such a name goes first.
+    return dataset.assign_coords({n: v for n, v in found.items() if n not in dataset.data_vars})
 
 
 def show(store: Store, key: str) -> None:

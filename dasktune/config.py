@@ -84,6 +84,15 @@ class Config(Mapping[str, Value]):
     def __len__(self) -> int:
         return len(self._values)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Config):
+            return super().__eq__(other)
+        # 1 and 1.0 are two values, as in a trial's name.
+        theirs = other._values
+        return self._values == theirs and all(
+            type(value) is type(theirs[name]) for name, value in self._values.items()
+        )
+
     def __hash__(self) -> int:
         return hash(tuple(sorted(self._values.items(), key=lambda item: item[0])))
 

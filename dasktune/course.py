@@ -36,8 +36,8 @@ class Result:
     budget: int
 
 
-Find = Callable[[TrialSpec, int], Result | None]
-"""Finds the result of a trial at a budget, or at a longer one."""
+Find = Callable[[TrialSpec, int, bool], Result | None]
+"""Finds the result of a trial at a budget; or at a longer one, unless just this one is meant."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Course:
 
     def found(self, job: Job) -> bool:
         """Look once more for the result of a job that had to wait."""
-        found = self._find(job.spec, job.budget)
+        found = self._find(job.spec, job.budget, False)
         if found is not None:
             self._conclude(job.spec.id, job.budget, found)
         return found is not None
@@ -151,7 +151,8 @@ class Course:
     def _take(self, ask: Ask, *, begin: bool = True) -> list[Job]:
         """Look for what is asked for; tell it if it is all there, else give what is missing."""
         specs = self._pipeline.design.replicated(ask.config, ask.replicates)
-        missing = [spec for spec in specs if not self._found(spec, ask.budget)]
+        # Of what may have been asked for, each budget is looked for by itself.
+        missing = [s for s in specs if not self._found(s, ask.budget, exactly=not begin)]
         if missing and not begin:
             return []
         for spec in specs:
@@ -185,6 +186,8 @@ class Course:
                     break  # the predicates have changed
                 self._numbers[step] = len(asks)
                 asks.append(self._search.again(step))
+                for spec in self._pipeline.design.replicated(step):
+                    self._specs.setdefault(spec.id, spec)  # in this order, whoever came in first
             else:
                 specs = self._pipeline.design.replicated(asks[step].config)
                 if step in told or not all([self._found(s, asks[step].budget) for s in specs]):
@@ -203,11 +206,14 @@ class Course:
         if self._record is not None:
             self._record.note(self._numbers[wish.ask.config])
 
-    def _found(self, spec: TrialSpec, budget: int) -> bool:
+    def _found(self, spec: TrialSpec, budget: int, *, exactly: bool = False) -> bool:
         place = (spec.id, budget)
-        if place not in self.results and (found := self._find(spec, budget)) is not None:
+        if place in self.results:
+            return True
+        found = self._find(spec, budget, exactly)
+        if found is not None:
             self.results[place] = found
-        return place in self.results
+        return found is not None
 
     def _score(self, wish: _Wish) -> float | None:
         """Give the mean over the replicates, in their order; None if one has no value."""

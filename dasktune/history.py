@@ -46,10 +46,11 @@ def coordinates(
     Returns
     -------
     dict
-        ``budget`` (epochs asked for), ``bracket``, ``rung``, ``stopped`` and ``spent``: the
-        epochs that were trained for it, over all its budgets.
+        ``budget`` (epochs asked for), ``bracket``, ``rung``, ``stopped``, and over all its
+        budgets ``spent``, the epochs that were trained for it, and ``seconds`` (0 if none).
     """
-    spent = [_spent(store, t, h) for t, h in zip(trials, histories, strict=True)]
+    stamps = [_stamps(store, t, h) for t, h in zip(trials, histories, strict=True)]
+    spent = [sum(epochs_spent(some)) for some in stamps]
     budgets = [max((budget for budget, _ in h.keys), default=0) for h in histories]
     return {
         "budget": ("trial", np.array(budgets, dtype=np.int64)),
@@ -57,12 +58,13 @@ def coordinates(
         "rung": ("trial", np.array([h.rung for h in histories], dtype=np.int64)),
         "stopped": ("trial", np.array([h.stopped for h in histories], dtype=object)),
         "spent": ("trial", np.array(spent, dtype=np.int64)),
+        "seconds": ("trial", np.array([sum(s.seconds for s in some) for some in stamps])),
     }
 
 
-def _spent(store: Store, trial: str, history: History) -> int:
-    stamps = [store.stamp(store.trained(trial, key)) for _, key in sorted(history.keys)]
-    return sum(epochs_spent([stamp for stamp in stamps if stamp is not None]))
+def _stamps(store: Store, trial: str, history: History) -> list[Stamp]:
+    found = (store.stamp(store.trained(trial, key)) for _, key in sorted(history.keys))
+    return [stamp for stamp in found if stamp is not None]
 
 
 def epochs_spent(stamps: Sequence[Stamp]) -> list[int]:

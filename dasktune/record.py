@@ -25,14 +25,19 @@ class Record:
         Their file, which need not exist.
     writing : bool
         Whether more may be noted; a plan only looks.
+    afresh : bool
+        Whether what was noted is to be forgotten (``-B``).
     """
 
-    def __init__(self, path: str, *, writing: bool) -> None:
+    def __init__(self, path: str, *, writing: bool, afresh: bool = False) -> None:
         self._path = path
         self._writing = writing
+        self._afresh = afresh
 
     def steps(self) -> Iterator[Config | int]:
         """Give what was noted: a config that was asked for, or the number of one that was told."""
+        if self._afresh:
+            return
         try:
             with open(self._path, encoding="utf-8") as file:
                 lines = file.read().splitlines()

@@ -117,12 +117,21 @@ class SearchPlanner(Planner):
             Whether what a model is asked and told is noted.
         """
         assert self.pipeline.search is not None
-        if data is None or ignoring:
-            return Course(self.pipeline, lambda spec, budget: None)
+        if data is None:
+            return Course(self.pipeline, lambda spec, budget, exactly: None)
         digest, record = data.digest, None
         if self.pipeline.search.remembers:
-            record = Record(self.store.record(self._search_key(digest)), writing=writing)
-        return Course(self.pipeline, lambda spec, budget: self.find(spec, budget, digest), record)
+            path = self.store.record(self._search_key(digest))
+            record = Record(path, writing=writing, afresh=ignoring)
+        if ignoring:
+            return Course(self.pipeline, lambda spec, budget, exactly: None, record)
+
+        def find(spec: TrialSpec, budget: int, exactly: bool) -> Result | None:
+            if exactly and spec.id not in self._listing("trained"):
+                return None
+            return self.find(spec, budget, digest, exactly=exactly)
+
+        return Course(self.pipeline, find, record)
 
     def _search_key(self, data: str) -> str:
         """Name what the proposals of a model follow from, apart from their number."""
@@ -143,12 +152,14 @@ class SearchPlanner(Planner):
         }
         return key_of("search", parts)
 
-    def find(self, spec: TrialSpec, budget: int, data: str) -> Result | None:
+    def find(
+        self, spec: TrialSpec, budget: int, data: str, *, exactly: bool = False
+    ) -> Result | None:
         """Find the result of a trial at a budget, with its value by the objective of now.
 
         A training that goes on from a shorter one begins as that did, so that it will do, too.
         """
-        longer = [b for b in self._budgets if b > budget]
+        longer = [b for b in self._budgets if b > budget and not exactly]
         goes_on = longer and self.pipeline.budget_of(spec.config)
         for found in [budget, *longer] if goes_on else [budget]:
             key = key_of("train", self.at(found)._train_parts(spec, data))

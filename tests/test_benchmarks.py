@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def bench(monkeypatch):
         return importlib.import_module(name)
 
     yield load
-    for name in ("report", "bench_rivals", "bench_overhead", "bench_noop"):
+    for name in ("report", "bench_rivals", "bench_overhead", "bench_noop", "bench_search"):
         sys.modules.pop(name, None)
 
 
@@ -67,3 +68,24 @@ def test_the_no_op_is_measured_on_stamps_that_nobody_trained(bench, capsys):
     words = capsys.readouterr().out
     assert "for 8 trials" in words
     assert "for 10 trials" in words
+
+
+def test_searches_that_are_played_spend_what_real_ones_do(bench, tmp_path):
+    """The same strategy over the same grid: epochs, and the best; the bench has its table."""
+    import dasktune as dt
+
+    searches = bench("bench_search")
+    axes = {"hidden": ["16"], "weight_decay": ["0.0"], "seed": ["0", "1"]}
+    sweep, curves = searches.grid_curves(4, str(tmp_path / "grid"), axes)
+    for strategy in (dt.Hyperband(eta=2), dt.SuccessiveHalving(n=4, eta=2)):
+        played = searches.Play(sweep, curves, strategy, 2.0).run(3)
+        store = dt.Sweep.load(
+            str(searches.FILE), store=str(tmp_path / str(strategy)), overrides={"epochs": ["4"]}
+        ).store
+        real = replace(sweep.searching(strategy), store=store)
+        assert dt.make(real, options=dt.Options(cluster="none", fuse="off")).exit_code == 0
+        dataset = dt.open_results(store.root)
+        assert int(dataset.spent.sum()) == played.spent
+    raw = searches.measure(2, 1, 20, axes)
+    assert set(raw["decisions"]) == {"SuccessiveHalving", "Hyperband", "ASHA", "Optuna, tpe"}
+    assert len(searches.tabulate(raw).markdown().splitlines()) == 9

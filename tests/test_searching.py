@@ -99,6 +99,11 @@ def test_a_search_trains_each_epoch_once_and_ends(search):
     assert dataset.stopped.values[0] == "longest budget"
     assert dataset.stopped.values[3] == "rank 4 of 9 at 1 epochs, 3 go on"
     assert dt.best(dataset).config == {"a": 9}
+    store = search.sweep().store
+    keys = store.listing("trained")[dataset.trial.values[0]]
+    stamps = [store.stamp(store.trained(dataset.trial.values[0], key)) for key in keys]
+    assert len(stamps) == 3
+    assert dataset.seconds.values[0] == pytest.approx(sum(stamp.seconds for stamp in stamps))
     again = search.make()
     assert (again.code, again.out) == (0, "dasktune: Nothing to be done for 'all'.\n")
     assert search.make("-q").code == 0
@@ -224,6 +229,9 @@ def test_a_models_number_of_trials_is_a_total(search):
         path.write_text(path.read_text()[:-40])  # as after a kill while a line was written
     assert search.make("--search", "Optuna(16)").code == 0
     assert trained(search) == {}
+    assert search.make("--search", "Optuna(16)", "-B").code == 0
+    assert len(trained(search)) == 16 * 9
+    assert search.make("--search", "Optuna(16)", "-q").code == 0
 
 
 def test_the_best_are_replicated(search):
@@ -300,7 +308,9 @@ def test_what_is_known_of_a_search_can_be_asked(search):
     assert search.cli("debug", name).code == 0
 
 
-@pytest.mark.parametrize("strategy", ["Hyperband()", "ASHA(n_trials=9)", "Optuna(6)"])
+@pytest.mark.parametrize(
+    "strategy", ["Hyperband()", "ASHA(n_trials=9)", "MedianStopping(9)", "Optuna(6)"]
+)
 def test_a_search_runs_on_any_cluster(search, strategy):
     """A synchronous one comes to the same dataset as in this process."""
     words = ("--search", strategy, "--store", str(search.folder / "here"))
@@ -322,6 +332,7 @@ def test_a_search_runs_on_any_cluster(search, strategy):
         events = []
         summary = dt.make(sweep, options=dt.Options(cluster=client), observe=events.append)
     assert summary.exit_code == 0
+    assert sweep.plan().up_to_date
     assert max(trained(search).values()) == 1
     assert {event["event"] for event in events} >= {"plan", "rung", "started", "finished"}
     found, here = search.dataset(), dt.open_results(search.folder / "here" / "toy")
@@ -351,6 +362,20 @@ def wait_for(project, count, process):
         assert time.monotonic() < deadline, "the search does not get on"
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
+
+
+def test_a_search_that_is_interrupted_leaves_off_at_checkpoints(search):
+    """At Ctrl-C; the next run goes on, and trains no epoch twice."""
+    (search.folder / "slow").touch()
+    process = start(search, "--search", "Hyperband()", "--cluster", "none")
+    wait_for(search, 14, process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == -signal.SIGINT, output
+    assert "interrupted; what is finished is kept" in output
+    (search.folder / "slow").unlink()
+    assert search.make("--search", "Hyperband()").code == 0
+    assert set(trained(search).values()) == {1}
 
 
 @pytest.mark.parametrize(

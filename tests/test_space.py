@@ -223,6 +223,8 @@ def test_a_config_is_an_immutable_mapping():
     """Read as a mapping or as attributes; a missing name says what there is."""
     config = dt.Config({"lr": 0.1})
     assert (config["lr"], config.lr, len(config)) == (0.1, 0.1, 1)
+    assert config == {"lr": 0.1} == dt.Config({"lr": 0.1})
+    assert dt.Config({"lr": 1}) != dt.Config({"lr": 1.0})
     with pytest.raises(AttributeError, match="cannot be changed"):
         config.lr = 1
     with pytest.raises(AttributeError, match="no hyperparameter 'rl' in this config; it has lr"):

@@ -3,6 +3,7 @@
 from dasktune.search.asha import ASHA
 from dasktune.search.halving import SuccessiveHalving
 from dasktune.search.hyperband import Hyperband
+from dasktune.search.median import MedianStopping
 from dasktune.search.optuna import Optuna
 from dasktune.search.replicating import ReplicateBest
 from dasktune.search.strategy import Ask, Rung, Search, Strategy
@@ -11,6 +12,7 @@ __all__ = [
     "ASHA",
     "Ask",
     "Hyperband",
+    "MedianStopping",
     "Optuna",
     "ReplicateBest",
     "Rung",

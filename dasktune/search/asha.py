@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -74,6 +75,7 @@ class _ASHA(Search):
         self._number = {config: i for i, config in enumerate(configs)}
         self._asked: list[set[Config]] = [set() for _ in budgets]
         self._ranked: list[list[tuple[float, int, Config]]] = [[] for _ in budgets]
+        self._rank: list[dict[Config, tuple[float, int]]] = [{} for _ in budgets]
         self._failed: dict[Config, int] = {}
         self._told: list[int] = [0 for _ in budgets]
 
@@ -95,9 +97,9 @@ class _ASHA(Search):
             self._failed[ask.config] = ask.budget
             return
         # In place by bisection: a rung may hold thousands.
-        from bisect import insort
-
-        insort(self._ranked[ask.rung], (-score, self._number[ask.config], ask.config), key=_place)
+        place = (-score, self._number[ask.config])
+        self._rank[ask.rung][ask.config] = place
+        insort(self._ranked[ask.rung], (*place, ask.config), key=_place)
 
     def fate(self, config: Config) -> str:
         """Say why a config was trained no longer."""
@@ -108,11 +110,10 @@ class _ASHA(Search):
             return ""
         if highest == len(self._budgets) - 1:
             return "longest budget"
-        for place, (_, _, other) in enumerate(self._ranked[highest]):
-            if other == config:
-                of = f"rank {place + 1} of {self._told[highest]}"
-                return f"{of} at {self._budgets[highest]} epochs"
-        return ""
+        if config not in self._rank[highest]:
+            return ""
+        place = bisect_left(self._ranked[highest], self._rank[highest][config], key=_place)
+        return f"rank {place + 1} of {self._told[highest]} at {self._budgets[highest]} epochs"
 
     def past(self) -> Iterator[Ask]:
         """List all rungs of all configs."""

@@ -9,13 +9,20 @@ from dasktune.errors import UsageError, did_you_mean
 from dasktune.search.asha import ASHA
 from dasktune.search.halving import SuccessiveHalving
 from dasktune.search.hyperband import Hyperband
+from dasktune.search.median import MedianStopping
 from dasktune.search.optuna import Optuna
 from dasktune.search.strategy import Strategy
 
 GROUP = "dasktune.search"
 """The group of entry points under which a package offers its strategies."""
 
-BUILT_IN: tuple[type[Strategy], ...] = (ASHA, Hyperband, Optuna, SuccessiveHalving)
+BUILT_IN: tuple[type[Strategy], ...] = (
+    ASHA,
+    Hyperband,
+    MedianStopping,
+    Optuna,
+    SuccessiveHalving,
+)
 
 
 def strategy_of(text: str) -> Strategy | None:
