@@ -105,21 +105,24 @@ class Submission:
         """
         try:
             waiting = self._plan.waiting()
+            if "preprocessed" in waiting:
+                # First, and by itself: Dask would give all that needs it to the worker that has
+                # it, and leave it to the others to steal their share one by one.
+                self._wait([(["preprocessed"], 1)])
+                if not self._good("preprocessed"):
+                    return
+            rest = [name for name in waiting if name != "preprocessed"]
             if len(self._plan.trials()) <= WHOLE:
-                self._wait([(waiting, 1)], groups)
+                self._wait([(rest, 1)], groups)
             else:
-                self._in_parts(waiting, groups)
+                self._in_parts(rest, groups)
         finally:
             with contextlib.suppress(Exception):
                 self._client.cancel(list(self._futures))
 
     def _in_parts(self, waiting: Sequence[str], groups: Sequence[GroupTask]) -> None:
-        """Make the stages one by one, and the trials some at a time."""
+        """Make the trials some at a time, and then what needs them."""
         trials = [name for name in waiting if self._plan.targets[name].spec is not None]
-        if "preprocessed" in waiting:
-            self._wait([(["preprocessed"], 1)])
-            if not self._good("preprocessed"):
-                return
         self._wait(self._parts(trials, groups), groups)
         last = [name for name in waiting if name in ("trained", "collated")]
         ended = all(name in self._known for name in trials)

@@ -187,7 +187,8 @@ def test_a_killed_driver_keeps_what_is_finished_and_leaves_no_process(folder):
 def test_an_interrupt_leaves_checkpoints_and_the_result_is_the_same_bit_for_bit(folder, number):
     """Ctrl-C in the terminal reaches the whole process group."""
     process = folder.start()
-    folder.wait_for("epoch", 5, process)
+    folder.wait_for("start", 2, process)
+    folder.wait_for("epoch", 2, process)
     with no_orphans(process):
         if number == signal.SIGINT:
             os.killpg(process.pid, number)
