@@ -1,5 +1,5 @@
 """``python -m dasktune``."""
 
-from dasktune.cli import main
+from dasktune.cli import run
 
-main()
+run()

@@ -81,7 +81,7 @@ class Sweep:
         codes = codes_of(pipeline)
         if not file:
             file = str(codes.sources.modules[codes.sources.main]["file"])
-        name = name or os.path.splitext(os.path.basename(file))[0]
+        name = name or name_of(file)
         where = Store.at(store, name)
         base = os.path.dirname(os.path.abspath(file))
         inputs = input_digests(pipeline.inputs, base, where)
@@ -213,6 +213,11 @@ class Sweep:
             for target in targets
             if target.spec is not None and target.state is not State.DONE
         }
+
+
+def name_of(file: str) -> str:
+    """Give the name of the pipeline that a file defines."""
+    return os.path.splitext(os.path.basename(file))[0]
 
 
 def find_file(file: str | None) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import logging
 import os
 import signal
@@ -20,16 +19,13 @@ from typing import Any
 
 import dask
 
-from dasktune import drain
+from dasktune import drain, libraries
 from dasktune.events import TOPIC
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """What queues send ahead of the end."""
 _FAREWELL = 5.0  # seconds that a scheduler may take to let a worker go
 _LOOK_EVERY = 0.05  # seconds between two looks at whether the worker is idle
-
-LIBRARIES = ("torch", "xarray", "zarr", "safetensors.torch", "threadpoolctl", "torch._dynamo")
-"""What takes long to import and trials need; torch._dynamo comes with the first optimizer."""
 
 log = logging.getLogger("dasktune.worker")
 _leaving: set[asyncio.Task[None]] = set()  # or they would be collected in mid-flight
@@ -43,7 +39,7 @@ def dask_setup(worker: Any) -> None:
     """
     if threading.current_thread() is not threading.main_thread():
         return  # a worker inside of the driver, which has its own signals
-    threading.Thread(target=_import, name="dasktune imports", daemon=True).start()
+    threading.Thread(target=libraries.load, name="dasktune imports", daemon=True).start()
     drain.reset()
     loop = asyncio.get_running_loop()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -67,13 +63,6 @@ def dask_teardown(worker: Any) -> None:
             with contextlib.suppress(Exception):
                 stream.flush()
         os._exit(0)
-
-
-def _import() -> None:
-    """Import libraries while the worker has nothing to do."""
-    for name in LIBRARIES:
-        with contextlib.suppress(Exception):  # it is told where it is needed
-            importlib.import_module(name)
 
 
 def leave(worker: Any, why: str) -> None:

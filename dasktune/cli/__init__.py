@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import signal
 import sys
@@ -53,6 +55,20 @@ def cli() -> None:
 
     Start with 'dasktune make -f pipelines/digits.py'.
     """
+
+
+def run() -> None:
+    """Run the command line as a program, and leave at once: Python's own way takes torch 0.5 s."""
+    try:
+        main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody reads them any more
+            stream.flush()
+    os._exit(code)
 
 
 def main(arguments: list[str] | None = None) -> None:

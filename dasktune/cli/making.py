@@ -68,6 +68,8 @@ def make(words: tuple[str, ...], **options: Any) -> int:
         raise UsageError("-n, -q and -t exclude each other; give one of them.")
     change_folder(options["folders"])
     targets, variables = split_words(words)
+    if not sum((options["dry"], options["question"], options["touching"], "clean" in targets)):
+        _start_ahead(options)
     sweep = open_sweep(options["file"], options["store"], variables, **_searched(options))
     keep_going = options["keep_going"] and not options["stop"]
     if "clean" in targets:
@@ -201,6 +203,17 @@ def node(words: tuple[str, ...], link: str, **options: Any) -> int:
     for outcome in summary.failures():
         _tell_failure(sweep, outcome.target, outcome.error)
     return summary.exit_code
+
+
+def _start_ahead(options: dict[str, Any]) -> None:
+    """Let workers of this machine begin to start while the pipeline is loaded."""
+    if options["cluster"] == "local":
+        from dasktune.cluster import forkserver
+        from dasktune.store import Store
+        from dasktune.sweep import find_file, name_of
+
+        name = name_of(find_file(options["file"]))
+        forkserver.start_ahead(Store.at(options["store"], name).root)
 
 
 def _searched(options: dict[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from dasktune.cluster.demand import Connection, Demand, check_resources
-from dasktune.cluster.local import CONFIG, dashboard_address, thread_variables
+from dasktune.cluster.demand import Connection, Demand, check_resources, thread_variables
+from dasktune.cluster.local import CONFIG, dashboard_address
 from dasktune.errors import ClusterError, UsageError
 
 

@@ -107,3 +107,9 @@ def check_resources(client: Client, resources: Mapping[str, float]) -> None:
 def demand_text(resources: Mapping[str, float]) -> str:
     """Write resources as Dask's command line takes them: ``"GPU=1 memory=2e9"``."""
     return " ".join(f"{name}={amount:g}" for name, amount in resources.items())
+
+
+def thread_variables(threads: int) -> dict[str, str]:
+    """Give the environment that keeps numerical libraries to so many threads."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    return dict.fromkeys(names, str(threads))

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
+import os
 import socket
 from collections.abc import Iterator
-from typing import Any
 
-from dasktune.cluster.demand import Connection, Demand, check_resources, default_jobs, offered
+from dasktune.cluster import forkserver
+from dasktune.cluster.demand import (
+    Connection,
+    Demand,
+    check_resources,
+    default_jobs,
+    offered,
+    thread_variables,
+)
 
 DASHBOARD_PORT = 8787
 
@@ -32,9 +41,13 @@ class Local:
     def connect(self, demand: Demand) -> Iterator[Connection]:
         """Start as many workers as trials are to be trained at a time."""
         import dask
+
+        how = forkserver.method()  # first, so that it imports beside us
         from distributed import Client, LocalCluster
 
-        with dask.config.set(CONFIG):
+        # A connection that is cut when all is over is worth no word.
+        logging.getLogger("distributed.batched").setLevel(logging.WARNING)
+        with dask.config.set({**CONFIG, **how}):
             with (
                 LocalCluster(
                     n_workers=demand.jobs or default_jobs(),
@@ -44,7 +57,8 @@ class Local:
                     dashboard_address=dashboard_address(),
                     resources=offered(demand.resources),
                     memory_limit=0,
-                    env=thread_variables(demand.threads),
+                    # All of ours: a fork server has the environment of its own start.
+                    env={**os.environ, **thread_variables(demand.threads)},
                     preload=["dasktune.worker"],
                     lifetime_restart=True,  # a worker that leaves is replaced by its nanny
                     silence_logs=50,
@@ -57,12 +71,6 @@ class Local:
     def script(self, demand: Demand) -> str:
         """Give nothing: there are no jobs."""
         return ""
-
-
-def thread_variables(threads: int) -> dict[str, Any]:
-    """Give the environment that keeps numerical libraries to so many threads."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    return dict.fromkeys(names, str(threads))
 
 
 def dashboard_address() -> str | None:

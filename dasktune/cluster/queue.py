@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dasktune.cluster.certificates import make_certificates
-from dasktune.cluster.demand import Connection, Demand, offered
+from dasktune.cluster.demand import Connection, Demand, offered, thread_variables
 from dasktune.cluster.fleet import Fleet
-from dasktune.cluster.local import CONFIG, dashboard_address, thread_variables
+from dasktune.cluster.local import CONFIG, dashboard_address
 from dasktune.cluster.settings import Setting, read
 from dasktune.errors import ClusterError, UsageError
 
