@@ -139,7 +139,7 @@ class Flight:
         self._promised = connection.slots
         self._options = options
         self._run = run
-        self._jobs = None if options.cluster == "local" else options.jobs
+        self._jobs = None if connection.own else options.jobs
         rooms = rooms_of(client, tasks)
         self._workers = None if connection.slots else some_workers(rooms, self._jobs)
         chosen = rooms if self._workers is None else self._workers

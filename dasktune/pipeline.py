@@ -42,8 +42,9 @@ class Pipeline:
     collate : callable, optional
         ``collate(dataset)`` gives the dataset back with derived variables.
     resources : mapping of str to number, default ``{"GPU": 1}``
-        What a worker must offer to train one trial. On one machine the workers that dasktune
-        starts offer it, whether there is a GPU or not.
+        What a worker must offer to train one trial; a recipe for scikit-learn wants
+        ``{"CPU": 1}`` if nothing is said. On one machine the workers that dasktune starts offer
+        it, whether there is a GPU or not.
     inputs : sequence of path, optional
         Raw files and folders that `preprocess` reads, relative to the pipeline file. They
         count by their content.
@@ -98,7 +99,8 @@ class Pipeline:
         self.train = train
         self.collate = collate
         self.objective = Objective.parse(objective)
-        self.resources = _resources({"GPU": 1} if resources is None else resources)
+        usual = getattr(train, "resources", {"GPU": 1})
+        self.resources = _resources(usual if resources is None else resources)
         self.inputs = tuple(os.fspath(path) for path in inputs)
         self.uses = tuple(uses)
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:

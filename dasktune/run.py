@@ -18,6 +18,7 @@ from dasktune.grouping import Candidate, partition
 from dasktune.markup import box, table
 from dasktune.notebook import Notebook, in_notebook
 from dasktune.outcome import Alone, Outcome, TargetFailed
+from dasktune.placing import check_packing, connected
 from dasktune.plan import Plan, Request, State
 from dasktune.runfolder import RunFolder
 from dasktune.store import Store
@@ -26,8 +27,8 @@ from dasktune.watch import Observer, Watch
 
 if TYPE_CHECKING:
     from distributed import Client
+    from distributed.deploy import Cluster
 
-    from dasktune.cluster import Connection
     from dasktune.graph import Tasks
     from dasktune.traingroup import GroupTask
 
@@ -39,13 +40,16 @@ class Options:
     Attributes
     ----------
     cluster : str or distributed.Client
-        ``"none"``: in this process; ``"local"``: workers on this machine; a queue such as
-        ``"slurm"``; a scheduler's address; a name, see `dasktune.cluster`; or a client of any
-        cluster.
+        ``"auto"``: ``"cuda"`` where there are GPUs and trials need one, else ``"local"``;
+        ``"none"``: in this process; ``"local"``: workers on this machine; ``"cuda"``: one a GPU;
+        a queue such as ``"slurm"``; a scheduler's address; a name, see `dasktune.cluster`; or a
+        client or a cluster of Dask's.
     cluster_settings : mapping of str to str
         Settings of that cluster that override the configuration.
     jobs : int or None
         Trials at a time; None for as many as the resources allow.
+    pack : "auto", int or None
+        Trials that share a GPU: as many as gain something, which is measured, or so many.
     keep_going : bool
         ``-k``: go on with what does not depend on a failed target.
     ignore_errors : bool
@@ -59,9 +63,10 @@ class Options:
         as is measured to be fastest, none, or so many.
     """
 
-    cluster: str | Client = "local"
+    cluster: str | Client | Cluster = "auto"
     cluster_settings: Mapping[str, str] = field(default_factory=dict)
     jobs: int | None = None
+    pack: Literal["auto"] | int | None = None
     keep_going: bool = False
     ignore_errors: bool = False
     tee: bool = False
@@ -229,6 +234,7 @@ def make(
             if drive is not None:
                 drive(sweep, plan, tasks, options, run, took, watch)
             elif options.cluster == "none":
+                check_packing(options)
                 run_here(sweep, plan, tasks, options, took, watch)
             else:
                 _run_on_cluster(sweep, plan, tasks, options, run, took, watch)
@@ -331,36 +337,9 @@ def _run_on_cluster(
     from dasktune.submission import Submission
 
     with connected(sweep, tasks, options, run, watch) as connection:
-        jobs = None if options.cluster == "local" else options.jobs
+        jobs = None if connection.own else options.jobs
         submission = Submission(connection.client, plan, tasks, run, jobs, took, connection.slots)
         submission.follow(groups_of(sweep, plan, tasks, options, submission.slots))
-
-
-@contextlib.contextmanager
-def connected(
-    sweep: Sweep, tasks: Tasks, options: Options, run: RunFolder, watch: Watch
-) -> Iterator[Connection]:
-    """Give the cluster that the options name, with a watch over it."""
-    from dasktune.cluster import Connection, Demand, check_resources, connect
-
-    with contextlib.ExitStack() as stack:
-        if isinstance(options.cluster, str):
-            demand = Demand(
-                tasks.resources,
-                options.jobs,
-                threads=sweep.pipeline.threads,
-                name=sweep.name,
-                folder=os.path.abspath(run.path),
-                tell=watch,
-            )
-            found = connect(options.cluster, demand, options.cluster_settings)
-            connection = stack.enter_context(found)
-        else:
-            check_resources(options.cluster, tasks.resources)
-            connection = Connection(options.cluster)
-        stack.callback(watch.end)
-        watch.attach(connection.client)
-        yield connection
 
 
 @contextlib.contextmanager

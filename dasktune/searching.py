@@ -11,8 +11,9 @@ from dasktune import run as running
 from dasktune.course import Course, Job
 from dasktune.graph import Tasks
 from dasktune.outcome import Outcome
+from dasktune.placing import check_packing, connected
 from dasktune.plan import Plan, Request, State, Target
-from dasktune.run import Options, Summary, connected
+from dasktune.run import Options, Summary
 from dasktune.runfolder import RunFolder
 from dasktune.searchplanner import SearchPlanner
 from dasktune.sweep import Sweep
@@ -71,6 +72,7 @@ def _drive(
 
     drive = _Drive(sweep, plan, tasks, options, run, took, watch)
     if options.cluster == "none":
+        check_packing(options)
         drive.through(Here(sweep, options, watch))
         return
     with connected(sweep, tasks, options, run, watch) as connection:

@@ -151,6 +151,14 @@ def test_the_page_on_results_can_be_followed(tmp_path, monkeypatch, run_cli):
     assert names["results"].dataset.sizes["trial"] == 24
 
 
+def test_a_cluster_of_ones_own_is_tested_as_the_page_says():
+    """Its class has the tests of all."""
+    (block,) = blocks(ROOT / "docs" / "other-queues.md", "python")
+    names: dict[str, type] = {}
+    exec(block, names)
+    assert sum(name.startswith("test_") for name in dir(names["TestMine"])) == 7
+
+
 def test_every_public_name_is_documented():
     """And so is every public method of it."""
     for name in dt.__all__:

@@ -20,28 +20,34 @@ from dasktune.errors import UsageError
 def cluster(where: str, **options: Any) -> None:
     """Show what the cluster WHERE would be asked for; start nothing."""
     from dasktune.cluster import Demand
-    from dasktune.cluster.choose import backend
+    from dasktune.cluster.choose import backend, resolve
 
-    chosen = backend(where, read_settings(options["settings"]))
-    demand = Demand(threads=options["threads"])
+    settings = read_settings(options["settings"])
+    demand = Demand(threads=options["threads"], tell=lambda event: click.echo(event["text"]))
+    where = resolve(where, demand, settings)
+    chosen = backend(where, settings)
     if options["print_job"]:
         script = chosen.script(demand)
         if not script:
             raise UsageError(f"the cluster {where!r} has no jobs.")
         click.echo(script, nl=False)
         return
-    settings = getattr(chosen, "settings", {})
-    if not settings:
+    shown = getattr(chosen, "settings", {})
+    if not shown:
         click.echo(f"{where} has no settings")
         return
-    width = max(map(len, settings))
-    values = {key: _text(setting.value) for key, setting in settings.items()}
+    width = max(map(len, shown))
+    values = {key: _text(setting.value) for key, setting in shown.items()}
     wide = max(map(len, values.values()))
-    for key, setting in settings.items():
+    for key, setting in shown.items():
         click.echo(f"{key:{width}}  {values[key]:{wide}}  {setting.origin}")
 
 
 def _text(value: Any) -> str:
     return (
-        "-" if value in (None, []) else str(value).lower() if value in (True, False) else str(value)
+        "-"
+        if value in (None, [], "")
+        else str(value).lower()
+        if value in (True, False)
+        else str(value)
     )

@@ -15,9 +15,9 @@ from dasktune.cli.options import (
     jobs,
     open_sweep,
     pipeline_options,
-    read_settings,
     search_option,
     split_words,
+    where_to_run,
 )
 from dasktune.errors import UsageError
 
@@ -92,8 +92,7 @@ def make(words: tuple[str, ...], **options: Any) -> int:
     from dasktune.searching import make as run
 
     how = Options(
-        cluster=options["cluster"],
-        cluster_settings=read_settings(options["settings"]),
+        **where_to_run(options),
         jobs=options["jobs"],
         keep_going=keep_going,
         ignore_errors=options["ignore_errors"],
@@ -207,7 +206,7 @@ def node(words: tuple[str, ...], link: str, **options: Any) -> int:
 
 def _start_ahead(options: dict[str, Any]) -> None:
     """Let workers of this machine begin to start while the pipeline is loaded."""
-    if options["cluster"] == "local":
+    if options["cluster"] in ("auto", "local") and options["gpus"] is None:
         from dasktune.cluster import forkserver
         from dasktune.store import Store
         from dasktune.sweep import find_file, name_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -33,6 +33,15 @@ def fuse(text: str) -> str | int:
     if text.isdigit() and int(text) > 0:
         return int(text)
     raise click.BadParameter(f"--fuse takes auto, off or a number of at least 1, but got {text!r}.")
+
+
+def pack(text: str) -> str | int:
+    """Read how many trials share a GPU: ``auto``, or a number."""
+    if text == "auto":
+        return text
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise click.BadParameter(f"--pack takes auto or a number of at least 1, but got {text!r}.")
 
 
 def pipeline_options(command: F) -> F:
@@ -64,16 +73,45 @@ def cluster_options(command: F) -> F:
             help="A setting of the cluster, such as walltime=2h; see 'dasktune cluster'.",
         ),
         click.option(
+            "--pack",
+            type=pack,
+            metavar="auto|N",
+            help="Trials that share a GPU: as many as gain something, measured, or N.",
+        ),
+        click.option(
+            "--gpus",
+            metavar="LIST",
+            help="The GPUs of this machine to train on, such as 0,2; numbers or UUIDs.",
+        ),
+        click.option(
             "--cluster",
-            default="local",
+            default="auto",
             show_default=True,
             metavar="WHERE",
-            help="'local', 'none' (this process), 'cuda' (a worker a GPU), 'slurm' or another "
-            "queue, a scheduler's address (tcp://…), file:scheduler.json, or a name.",
+            help="'auto' ('cuda' where there are GPUs and trials need one, else 'local'), 'local', "
+            "'none' (this process), 'cuda' (a worker a GPU), 'slurm' or another queue, a "
+            "scheduler's address (tcp://…), file:scheduler.json, or a name.",
         ),
     ):
         command = option(command)
     return command
+
+
+def where_to_run(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what `dasktune.run.Options` says of the cluster, as the command line has it."""
+    settings = read_settings(options["settings"])
+    if options["gpus"] is not None:
+        if options["cluster"] not in ("auto", "cuda"):
+            raise UsageError(
+                "--gpus chooses GPUs of this machine, for --cluster cuda, but the cluster is "
+                f"{options['cluster']!r}. A queue's job gets GPUs by -O gpus=N."
+            )
+        settings["gpus"] = options["gpus"]
+    return {
+        "cluster": options["cluster"],
+        "cluster_settings": settings,
+        "pack": options["pack"],
+    }
 
 
 def read_settings(words: Sequence[str]) -> dict[str, str]:

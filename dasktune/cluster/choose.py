@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import sys
 from collections.abc import Iterator, Mapping
 
 from dasktune.cluster.demand import Backend, Connection, Demand
+from dasktune.cluster.devices import Machine, look
 from dasktune.errors import ClusterError
 
 QUEUES = ("slurm", "sge", "pbs", "lsf", "oar", "htcondor")
+AUTO = "auto"
+"""The word that leaves the choice to us."""
 GROUP = "dasktune.clusters"
 """Entry points of other packages: a callable that takes the settings and gives a `Backend`."""
 
@@ -23,7 +27,8 @@ def connect(
     Parameters
     ----------
     word : str
-        ``"local"``; a queue; the address of a running scheduler; or a name, see `backend`.
+        ``"auto"``; ``"local"``; ``"cuda"``; a queue; the address of a running scheduler; or a
+        name, see `backend`.
     demand : Demand
         What the run needs.
     settings : mapping of str to str, optional
@@ -34,8 +39,55 @@ def connect(
     ClusterError
         If there is no such cluster, or none of its workers offers the resources.
     """
+    word = resolve(word, demand, settings)
     with backend(word, settings or {}).connect(demand) as connection:
         yield connection
+
+
+def resolve(word: str, demand: Demand, settings: Mapping[str, str] | None = None) -> str:
+    """Choose a cluster where that is left to us, and say so; any other word stays as it is."""
+    if word != AUTO:
+        return word
+    word, why = automatic(demand, settings or {}, look())
+    demand.tell({"event": "note", "text": f"cluster {word}, since {why}"})
+    return word
+
+
+def automatic(demand: Demand, settings: Mapping[str, str], machine: Machine) -> tuple[str, str]:
+    """Choose between ``cuda`` and ``local``.
+
+    Parameters
+    ----------
+    demand : Demand
+        What the run needs.
+    settings : mapping of str to str
+        What was set of the cluster.
+    machine : Machine
+        The GPUs that are here.
+
+    Returns
+    -------
+    (str, str)
+        The word, and the reason for it.
+    """
+    if "gpus" in settings:
+        return "cuda", "GPUs were named"
+    if not demand.resources.get("GPU"):
+        return "local", "a trial asks for no GPU"
+    if not machine.devices:
+        return "local", "no GPU is seen here"
+    if not machine.names():
+        return "local", f"CUDA_VISIBLE_DEVICES={machine.visible!r} hides the GPUs"
+    if _torch_without_gpus():
+        return "local", "torch is installed here without support for GPUs"
+    count = len(machine.names())
+    return "cuda", f"{machine.source} lists {count} GPU{'s' if count > 1 else ''}"
+
+
+def _torch_without_gpus() -> bool:
+    """Tell whether torch is there, imported by the user's own pipeline, and only for CPUs."""
+    version = getattr(sys.modules.get("torch"), "version", None)
+    return version is not None and not (version.cuda or getattr(version, "hip", None))
 
 
 def backend(word: str, settings: Mapping[str, str]) -> Backend:
@@ -50,7 +102,7 @@ def backend(word: str, settings: Mapping[str, str]) -> Backend:
     settings : mapping of str to str
         Overrides the configuration.
     """
-    kind, name = _kind(word), word
+    kind, name = kind_of(word), word
     if kind in QUEUES:
         from dasktune.cluster.queue import Queued
 
@@ -59,7 +111,7 @@ def backend(word: str, settings: Mapping[str, str]) -> Backend:
     if kind == "cuda":
         from dasktune.cluster.cuda import Cuda
 
-        return Cuda(settings)
+        return Cuda(name, settings)
     if settings:
         raise ClusterError(f"the cluster {word!r} has no settings, but got {sorted(settings)}.")
     if kind == "local":
@@ -82,8 +134,8 @@ def backend(word: str, settings: Mapping[str, str]) -> Backend:
     )
 
 
-def _kind(word: str) -> str:
-    """Look a name up in the user's configuration."""
+def kind_of(word: str) -> str:
+    """Give the kind of cluster that a word stands for; a name is looked up in the configuration."""
     if "://" in word or word.startswith("file:") or word in ("local", "cuda", *QUEUES):
         return word
     import dask.config

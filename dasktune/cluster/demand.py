@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -26,6 +25,8 @@ class Demand:
         Trials at a time; None for as many as the cluster allows.
     threads : int
         Threads that the numerical libraries may take for one trial.
+    pack : int or None
+        Trials that share a GPU; None for as many as their share of it allows.
     name : str
         What the jobs are called after.
     folder : str
@@ -37,6 +38,7 @@ class Demand:
     resources: Mapping[str, float] = field(default_factory=lambda: {"GPU": 1.0})
     jobs: int | None = None
     threads: int = 1
+    pack: int | None = None
     name: str = ""
     folder: str = ""
     tell: Callable[[dict[str, Any]], None] = lambda event: None
@@ -52,10 +54,13 @@ class Connection:
         Its client.
     slots : int or None
         Trials at a time once all its workers are there; None if they are there already.
+    own : bool
+        Whether its workers were started for this run, no more of them than ``-j`` allows.
     """
 
     client: Client
     slots: int | None = None
+    own: bool = False
 
 
 class Backend(Protocol):
@@ -68,9 +73,28 @@ class Backend(Protocol):
         """Give the text of a job, or nothing where there are no jobs."""
 
 
-def default_jobs() -> int:
-    """Give how many trials this machine trains at a time: one a processor that we may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def processors() -> int:
+    """Count the processors that this process may use, also in a container."""
+    from dask.system import cpu_count  # knows of affinity and control groups
+
+    return int(cpu_count())
+
+
+def default_jobs(threads: int = 1) -> int:
+    """Give how many trials of so many threads keep this machine busy, and no busier."""
+    return max(1, processors() // threads)
+
+
+def check_threads(demand: Demand, workers: int) -> None:
+    """Say so if the workers have more threads in all than there are processors."""
+    most = processors()
+    if workers > 1 and workers * demand.threads > most:
+        each = "a thread" if demand.threads == 1 else f"{demand.threads} threads"
+        text = (
+            f"{workers} trials at a time, with {each} each, wait for each other on {most} "
+            f"processors; -j {max(1, most // demand.threads)} keeps them busy"
+        )
+        demand.tell({"event": "note", "text": text})
 
 
 def offered(resources: Mapping[str, float]) -> dict[str, float]:
@@ -111,5 +135,5 @@ def demand_text(resources: Mapping[str, float]) -> str:
 
 def thread_variables(threads: int) -> dict[str, str]:
     """Give the environment that keeps numerical libraries to so many threads."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    return dict.fromkeys(names, str(threads))
+    names = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
+    return {f"{name}_NUM_THREADS": str(threads) for name in names}

@@ -50,7 +50,7 @@ class Local:
         with dask.config.set({**CONFIG, **how}):
             with (
                 LocalCluster(
-                    n_workers=demand.jobs or default_jobs(),
+                    n_workers=demand.jobs or default_jobs(demand.threads),
                     threads_per_worker=1,
                     processes=True,
                     host="127.0.0.1",
@@ -66,7 +66,7 @@ class Local:
                 Client(cluster) as client,
             ):
                 check_resources(client, demand.resources)
-                yield Connection(client)
+                yield Connection(client, own=True)
 
     def script(self, demand: Demand) -> str:
         """Give nothing: there are no jobs."""

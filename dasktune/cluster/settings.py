@@ -51,20 +51,26 @@ class Setting:
 
 
 def read(
-    kind: str, name: str, flags: Mapping[str, str], more: Mapping[str, Any]
+    kind: str,
+    name: str,
+    flags: Mapping[str, str],
+    more: Mapping[str, Any],
+    common: Mapping[str, Any] = COMMON,
 ) -> dict[str, Setting]:
-    """Read the settings of a queue.
+    """Read the settings of a cluster.
 
     Parameters
     ----------
     kind : str
-        The queue, such as ``"slurm"``.
+        The kind of cluster, such as ``"slurm"``.
     name : str
         The section of the configuration, the kind itself or a name of the user's.
     flags : mapping of str to str
         What the command line says.
     more : mapping
-        Settings that this queue has beside `COMMON`.
+        Settings that this kind has beside the common ones.
+    common : mapping
+        Settings of all queues.
 
     Raises
     ------
@@ -73,7 +79,7 @@ def read(
     """
     import dask.config
 
-    defaults = {**COMMON, **more}
+    defaults = {**common, **more}
     section = dask.config.get(f"dasktune.cluster.{name}", {}) or {}
     section = {str(key).replace("_", "-"): value for key, value in section.items()}
     for key in [*flags, *section]:
@@ -109,7 +115,7 @@ def _like(default: Any, text: str, key: str) -> Any:
         return text.lower() in ("true", "yes", "on")
     if isinstance(default, list):
         return [text]
-    if isinstance(default, int) or key in ("cpus", "gpus", "lead"):
+    if isinstance(default, int) or (default is None and key in ("cpus", "gpus", "lead")):
         try:
             return int(text)
         except ValueError:

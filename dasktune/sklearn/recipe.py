@@ -73,6 +73,8 @@ class SklearnRecipe:
 
     hyperparameters_first = True
     """A variable that is a hyperparameter of the space is taken from the config."""
+    resources = {"CPU": 1}  # noqa: RUF012
+    """What a trial wants if the pipeline does not say: scikit-learn does without a GPU."""
     variables_in = "epochs"
     """The attribute that counts by the variables, and not once more as code."""
 

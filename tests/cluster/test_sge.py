@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
+
+from dasktune.contract import ClusterContract
 
 
 @pytest.fixture
@@ -36,3 +40,16 @@ def test_a_job_that_is_deleted_is_replaced_and_its_trial_goes_on(driver, sge, co
     assert "leaves (SIGUSR2)" in out
     assert [int(word[2]) for word in driver.words("epoch")] == list(range(20))
     assert len(driver.words("start")) == 2
+
+
+class TestContract(ClusterContract):
+    """What every cluster keeps."""
+
+    word = "sge"
+    settings: ClassVar = {"host": "127.0.0.1"}
+    threads = 1  # this one has no parallel environment, in which a job gets more
+
+    @pytest.fixture(autouse=True)
+    def there(self, sge, tmp_path, monkeypatch):
+        """See to it that Grid Engine is there."""
+        monkeypatch.chdir(tmp_path)

@@ -7,9 +7,12 @@ import signal
 import stat
 import subprocess
 import sys
+from typing import ClassVar
 
 import psutil
 import pytest
+
+from dasktune.contract import ClusterContract
 
 
 def epochs(driver):
@@ -166,3 +169,15 @@ def test_waiting_is_shown_with_the_queues_reason_and_ctrl_c_ends_it(driver, slur
         assert slurm.jobs("PENDING") == []
     finally:
         slurm.ask("scontrol", "update", "partition=main", "state=up")
+
+
+class TestContract(ClusterContract):
+    """What every cluster keeps."""
+
+    word = "slurm"
+    settings: ClassVar = {"host": "127.0.0.1", "memory": "200MB"}
+
+    @pytest.fixture(autouse=True)
+    def there(self, slurm, tmp_path, monkeypatch):
+        """See to it that Slurm is there."""
+        monkeypatch.chdir(tmp_path)
