@@ -1,6 +1,6 @@
 """A thousand simulated workers: trials that sleep, on one scheduler.
 
-    python benchmarks/bench_scale.py [--trials 20000] [--workers 1000] [--seconds 5] [--write]
+    python benchmarks/bench_scale.py [--workers 10 100 1000] [--each 4] [--seconds 10] [--write]
 
 The scheduler is a process of its own, whose CPU time and memory are told; workers are thin, a
 hundred in a process. Two cores do all of it, so what is told are bounds, not what a cluster gives.
@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 from distributed import Client
-from report import Table, machine, write
+from report import Table, curves, machine, write
 
 import dasktune as dt
 from dasktune.run import Options, make
@@ -160,22 +160,25 @@ def measure(trials: int, workers: int, seconds: float) -> dict[str, Any]:
 def main() -> None:
     """Measure, and show the table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--trials", type=int, nargs="+", default=[20_000])
-    parser.add_argument("--workers", type=int, default=1000)
-    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--workers", type=int, nargs="+", default=[10, 100, 1000])
+    parser.add_argument("--each", type=int, default=4, help="trials a worker")
+    parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     runs = []
-    for trials in options.trials:
-        runs.append(measure(trials, options.workers, options.seconds))
+    for workers in options.workers:
+        runs.append(measure(options.each * workers, workers, options.seconds))
         print(runs[-1], flush=True)
     table = Table(
-        ["", *(f"{run['trials']:,} trials" for run in runs)],
+        ["", *(f"{run['workers']:,} workers" for run in runs)],
         [[name, *(str(run[name]) for run in runs)] for name in runs[0]],
     )
     print(table.markdown())
     if options.write:
-        write("scale", {"machine": machine(), "runs": runs}, table)
+        path = write("scale", {"machine": machine(), "runs": runs}, table)
+        names = ("trials a second", "trials a second, at best")
+        lines = {name: [run[name] for run in runs] for name in names}
+        curves(path.with_suffix(".svg"), [run["workers"] for run in runs], lines, "workers")
 
 
 if __name__ == "__main__":

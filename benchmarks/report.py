@@ -81,12 +81,7 @@ def write(name: str, raw: dict[str, Any], table: Table) -> Path:
 
 def plot(path: Path, seconds: dict[str, list[float]], title: str) -> None:
     """Draw a bar a rival, with the least and the most it took, as an SVG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "dasktune"  # the same file for the same figures
-    from matplotlib import pyplot
-
+    pyplot = _pyplot()
     order = sorted((n for n in seconds if seconds[n]), key=lambda n: statistics.median(seconds[n]))
     middles = [statistics.median(seconds[name]) for name in order]
     spans = [
@@ -106,3 +101,27 @@ def plot(path: Path, seconds: dict[str, list[float]], title: str) -> None:
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
+
+
+def curves(path: Path, x: Sequence[float], lines: dict[str, list[float]], axis: str) -> None:
+    """Draw figures that grow with another one, on logarithmic axes, as an SVG."""
+    pyplot = _pyplot()
+    figure, axes = pyplot.subplots(figsize=(6, 3.4))
+    for (name, values), colour in zip(lines.items(), ("#2a6f97", "#b0b7bd"), strict=False):
+        axes.plot(x, values, "o-", color=colour, label=name)
+    axes.set(xscale="log", yscale="log", xlabel=axis)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+def _pyplot() -> Any:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "dasktune"  # the same file for the same figures
+    from matplotlib import pyplot
+
+    return pyplot

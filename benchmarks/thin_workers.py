@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 
 from distributed import Worker
+
+from dasktune import libraries
 
 
 async def main(address: str, count: int) -> None:
@@ -28,4 +31,6 @@ async def main(address: str, count: int) -> None:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.WARNING)  # each of a hundred says that the interpreter was busy
+    libraries.load()  # as a worker of dasktune does before it has anything to do
     asyncio.run(main(sys.argv[1], int(sys.argv[2])))

@@ -21,7 +21,14 @@ def bench(monkeypatch):
         return importlib.import_module(name)
 
     yield load
-    for name in ("report", "bench_rivals", "bench_overhead", "bench_noop", "bench_search"):
+    for name in (
+        "report",
+        "bench_rivals",
+        "bench_overhead",
+        "bench_noop",
+        "bench_scale",
+        "bench_search",
+    ):
         sys.modules.pop(name, None)
 
 
@@ -51,15 +58,21 @@ def test_other_accuracies_are_refused(bench):
 
 
 def test_the_overhead_is_measured_to_the_last_trial(bench):
-    """With a train function that does nothing."""
+    """With a train function that does nothing; and a bare graph beside it."""
     overhead = bench("bench_overhead")
-    found = overhead.ours(4)
-    assert set(found) == {
-        "dasktune, ms a trial",
-        "dasktune, s to the first trial",
-        "dasktune, s to collate",
-    }
+    found = overhead.ours(4) | overhead.theirs(4)
+    assert len(found) == 7
     assert all(value > 0 for value in found.values())
+
+
+def test_simulated_workers_do_all_trials(bench, tmp_path):
+    """Two thin workers on a scheduler of their own; the figures have their table and plot."""
+    scale = bench("bench_scale")
+    found = scale.measure(4, 2, 0.05)
+    assert (found["trials"], found["workers"]) == (4, 2)
+    assert found["trials a second"] > 0
+    sys.modules["report"].curves(tmp_path / "a.svg", [2.0], {"trials": [4.0]}, "workers")
+    assert "<svg" in (tmp_path / "a.svg").read_text()
 
 
 def test_the_no_op_is_measured_on_stamps_that_nobody_trained(bench, capsys):
