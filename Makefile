@@ -21,12 +21,13 @@ lint: $(VENV)/.test
 	$(BIN)/lint-imports
 
 # Everything that is measured, beside its rivals; they have an environment of their own. An hour.
-bench: $(VENV)-bench/.bench
+bench: $(VENV)-bench/.bench $(VENV)/.test
 	$(VENV)-bench/bin/python benchmarks/bench_rivals.py --write
 	$(VENV)-bench/bin/python benchmarks/bench_overhead.py --write
 	$(VENV)-bench/bin/python benchmarks/bench_scale.py --write
 	$(VENV)-bench/bin/python benchmarks/bench_noop.py
 	$(VENV)-bench/bin/python benchmarks/bench_data.py
+	$(BIN)/python -m pytest -q benchmarks/bench_parts.py --benchmark-enable
 
 $(VENV)-bench/.bench: pyproject.toml constraints.txt benchmarks/requirements.txt
 	$(PYTHON) -m venv $(VENV)-bench
