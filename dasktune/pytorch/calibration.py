@@ -73,6 +73,8 @@ def obstacle(members: Sequence[Member], problem: Problem) -> str:
     The first step is taken both ways, and the losses and gradients must agree.
     """
     why = fusible(members[0].model)
+    if problem.windows is not None:
+        return "the data are read in windows"
     if why or not problem.resident:
         return why or "the data do not fit into the device's memory"
     shape = structure(members[0].model)

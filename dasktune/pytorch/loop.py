@@ -9,7 +9,7 @@ import torch
 
 from dasktune.model import Trajectory
 from dasktune.pytorch.options import TorchOptions
-from dasktune.pytorch.problem import Problem, sample_order
+from dasktune.pytorch.problem import Problem
 from dasktune.trial import Trial
 
 
@@ -47,11 +47,9 @@ def train_alone(
             break
         model.train()
         total = torch.zeros((), device=problem.device)
-        batches = (
-            sample_order(trial.seed, epoch, count).to(problem.device).split(options.batch_size)
-        )
-        rates = options.learning_rates(epoch, len(batches))
-        for rate, batch in zip(rates, problem.batches(batches), strict=True):
+        steps, batches = problem.epoch(trial.seed, epoch, options.batch_size)
+        rates = options.learning_rates(epoch, steps)
+        for rate, batch in zip(rates, batches, strict=True):
             loss = step(model, optimizer, options, problem, batch, rate)
             total += loss.detach().to(total.dtype) * len(batch[1])
         outputs = evaluate(model, problem, options.batch_size)
@@ -71,14 +69,14 @@ def step(
     optimizer: torch.optim.Optimizer,
     options: TorchOptions,
     problem: Problem,
-    batch: tuple[torch.Tensor, torch.Tensor],
+    batch: tuple[torch.Tensor, ...],
     rate: float,
 ) -> torch.Tensor:
     """Take one step of the optimizer, and give the loss before it.
 
     Parameters
     ----------
-    batch : (torch.Tensor, torch.Tensor)
+    batch : tuple of torch.Tensor
         Inputs and targets.
     rate : float
         The learning rate.

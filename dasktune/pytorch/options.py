@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from dasktune.errors import PipelineError, did_you_mean
+from dasktune.data.order import parse_bytes
+from dasktune.errors import DataError, PipelineError, did_you_mean
 from dasktune.pytorch.schedule import SCHEDULES, learning_rate_factor
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 KEEPS = ("last", "best", "all", "none")
-SHARED = ("batch_size", "optimizer", "amp", "compile", "graphs", "keep")
+SHARED = ("batch_size", "buffer", "optimizer", "amp", "compile", "graphs", "keep")
 """Options that trials must have in common to be trained as one; all others are each trial's own."""
 
 
@@ -52,6 +53,8 @@ class TorchOptions:
         Whether to run fused steps as CUDA graphs, on a GPU and where they can be recorded.
     keep : {"last", "best", "all", "none"}
         Which weights are the result.
+    buffer : str or int
+        Bytes of training samples in memory, such as ``"4 GiB"``; empty or 0 for no bound.
 
     Raises
     ------
@@ -80,6 +83,7 @@ class TorchOptions:
     compile: bool = False
     graphs: bool = True
     keep: str = "last"
+    buffer: str | int = ""
 
     def __post_init__(self) -> None:
         one_of("optimizer", self.optimizer, OPTIMIZERS)
@@ -101,6 +105,11 @@ class TorchOptions:
                     )
             elif field.type == "bool" and not isinstance(value, bool):
                 raise PipelineError(f"{field.name} must be True or False, but got {value!r}.")
+        if self.buffer:
+            try:
+                parse_bytes(self.buffer)
+            except DataError as error:
+                raise PipelineError(str(error)) from error
         for name in ("beta1", "beta2", "label_smoothing"):
             if not getattr(self, name) < 1:
                 raise PipelineError(f"{name} must be below 1, but got {getattr(self, name)!r}.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -11,8 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch.func import vmap
 
+from dasktune.data.device import Streamed
+from dasktune.data.order import parse_bytes
+
 if TYPE_CHECKING:
     from dasktune.data import Data
+    from dasktune.data.batches import Batches
 
 LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -33,6 +38,9 @@ class Problem:
         ``metric(outputs, targets)``.
     amp : bool
         Whether to compute in bfloat16 where that is safe.
+    windows : callable or None
+        ``windows(batch_size, seed=…, epoch=…)`` gives the batches of an epoch of a training split
+        that is not to be in memory as a whole: see `dasktune.Data.batches`.
     """
 
     x: torch.Tensor
@@ -42,6 +50,7 @@ class Problem:
     loss: str | LossFunction
     metrics: Mapping[str, LossFunction]
     amp: bool = False
+    windows: Callable[..., Batches] | None = None
 
     @classmethod
     def of(
@@ -52,11 +61,34 @@ class Problem:
         metrics: Mapping[str, LossFunction],
         *,
         amp: bool,
+        buffer: str | int = "",
     ) -> Problem:
-        """Bring the splits to the GPU if there is one, as far as it has room."""
+        """Bring the splits to the GPU if there is one, as far as it has room.
+
+        Parameters
+        ----------
+        data : Data
+            The splits.
+        names : (str, str)
+            The variables of inputs and targets.
+        loss, metrics, amp
+            As in the class.
+        buffer : str or int
+            Bytes of training samples that may be in memory; empty for no bound.
+        """
         device = "cuda" if torch.cuda.is_available() else "cpu"
         inputs, targets = names
         val_y = data.tensor("val", targets, device=device)  # the metrics take it as a whole
+        room = parse_bytes(buffer or 0)
+        if room:
+            host = [data.tensor("train", name) for name in names]  # mapped, not read
+            if sum(t.numel() * t.element_size() for t in host) > room:
+                (val_x,) = cast(list[torch.Tensor], data.place([("val", inputs)], device))
+                x, y = cast(list[torch.Tensor], [Streamed(t, device) for t in host])
+                windows = functools.partial(
+                    data.batches, "train", names, buffer=room, device=device
+                )
+                return cls(x, y, val_x, val_y, loss, metrics, amp, windows)
         rest = [("train", inputs), ("train", targets), ("val", inputs)]
         # What does not fit behaves like a tensor where the loop uses it: see `Streamed`.
         x, y, val_x = cast(list[torch.Tensor], data.place(rest, device))
@@ -72,16 +104,23 @@ class Problem:
         """Where the data are."""
         return self.x.device
 
-    def batches(self, order: Sequence[torch.Tensor]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Give inputs and targets of training samples, batch by batch.
+    def epoch(
+        self, seed: int, epoch: int, batch_size: int
+    ) -> tuple[int, Iterable[tuple[torch.Tensor, ...]]]:
+        """Give the batches of an epoch, shuffled: how many, and inputs and targets of each.
 
         Parameters
         ----------
-        order : sequence of torch.Tensor
-            The samples of each batch, int64. What is not on the device is brought there while
-            the batch before is used.
+        seed, epoch : int
+            What the order is a function of.
+        batch_size : int
+            Samples of a batch; the last one may be smaller.
         """
-        return zip(_rows(self.x, order), _rows(self.y, order), strict=True)
+        if self.windows is not None:
+            batches = self.windows(batch_size, seed=seed, epoch=epoch)
+            return len(batches), batches
+        order = sample_order(seed, epoch, len(self.x)).to(self.device).split(batch_size)
+        return len(order), zip(_rows(self.x, order), _rows(self.y, order), strict=True)
 
     def loss_of(
         self, outputs: torch.Tensor, targets: torch.Tensor, smoothing: Any = 0.0

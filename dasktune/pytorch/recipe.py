@@ -81,6 +81,11 @@ class TorchRecipe:
     keep : {"last", "best", "all", "none"}
         Which weights are the trial's result; the best have the smallest ``val_loss``; ``all``
         are the last, and beside them those after each epoch.
+    buffer : str or int, default ""
+        Bytes of training samples that may be in memory, such as ``"4 GiB"``. A split that is
+        larger is read and shuffled in windows (see `dasktune.Data.batches`), ahead of the
+        training, and its trials are not fused; without it, samples are taken from all over the
+        file, which is slow once the split is larger than the memory.
 
     Notes
     -----
@@ -134,6 +139,7 @@ class TorchRecipe:
         compile: bool = False,
         graphs: bool = True,
         keep: str = "last",
+        buffer: str | int = "",
     ) -> None:
         if not callable(model):
             raise PipelineError(
@@ -168,6 +174,7 @@ class TorchRecipe:
             "compile": compile,
             "graphs": graphs,
             "keep": keep,
+            "buffer": buffer,
         }
         for name, value in self.options.items():
             self.options[name] = plain(value, where=f"TorchRecipe({name}=…)")
@@ -312,4 +319,4 @@ class TorchRecipe:
 
         loss: Any = self.loss
         names = (self.inputs, self.targets)
-        return Problem.of(data, names, loss, self.metrics, amp=options.amp)
+        return Problem.of(data, names, loss, self.metrics, amp=options.amp, buffer=options.buffer)

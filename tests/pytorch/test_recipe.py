@@ -268,6 +268,28 @@ def test_options_that_do_not_fit_are_told_with_the_rule(options, words):
     assert words.lower() in str(caught.value).lower()
 
 
+def test_a_split_larger_than_the_buffer_is_read_in_windows(recipe):
+    """It learns the same data in another order, goes on bit for bit, and is not fused."""
+    recipe.edit("epochs=4", "epochs=4, buffer='3 kB'")
+    assert recipe.make("-s").code == 0
+    first, kept = dt.open_results(recipe.root), weights(recipe)
+    assert np.isfinite(first.train_loss).all()
+    assert "alone: the data are read in windows" in recipe.cli("plan", "-W", "preprocessed").out
+    assert recipe.make("-s", "epochs=2", "--store", "again").code == 0
+    assert recipe.make("-s", "--store", "again").code == 0
+    again = dt.open_results(recipe.folder / "again" / "toy")
+    assert np.array_equal(first.train_loss, again.train_loss)
+    for name, tensors in weights(recipe, "again").items():
+        if name in kept:
+            assert all(torch.equal(tensor, kept[name][word]) for word, tensor in tensors.items())
+    assert recipe.make("-s", "buffer=1GiB", "--store", "whole").code == 0
+    assert recipe.make("-s", "buffer=0", "--store", "plain").code == 0
+    whole = dt.open_results(recipe.folder / "whole" / "toy")
+    plain = dt.open_results(recipe.folder / "plain" / "toy")
+    assert np.array_equal(whole.train_loss, plain.train_loss)
+    assert not np.array_equal(whole.train_loss, first.train_loss)
+
+
 @pytest.mark.gpu
 def test_a_gpu_is_used_where_there_is_one(recipe):
     """And the kept weights lie on the CPU."""
