@@ -15,6 +15,7 @@ from dasktune.commit import link_atomically, publish, readable_errors, staging
 from dasktune.config import TrialSpec
 from dasktune.curve import numbers_of
 from dasktune.errors import DataError, MetricError, StampError, did_you_mean
+from dasktune.failure import Kind
 from dasktune.fingerprint import tree_digest
 from dasktune.history import History, coordinates
 from dasktune.keys import collate_key
@@ -243,8 +244,8 @@ def dataset_of(
         Dimensions ``trial`` and ``epoch`` (and those that a metric brings). Metrics are
         variables of float64, NaN where a trial has no such epoch or failed; one that was
         stopped has its curve up to there, and no ``objective``. Hyperparameters,
-        the replicate, ``status``, ``error``, ``seconds``, ``finished``, ``worker``, ``device``,
-        ``key`` and ``objective`` (the value) are coordinates on ``trial``.
+        the replicate, ``status``, ``error``, ``failure`` (its kind), ``seconds``, ``finished``,
+        ``worker``, ``device``, ``key`` and ``objective`` (the value) are coordinates on ``trial``.
     """
     import xarray as xr
 
@@ -263,10 +264,12 @@ def dataset_of(
     for name in names:
         coords[name] = ("trial", _column([of_trial.get(name, _ABSENT) for of_trial in axes]))
     places = [body["place"] if body else {} for body in bodies]
+    objectives = _values(whole, objective)
     coords |= {
-        "objective": ("trial", _values(whole, objective)),
+        "objective": ("trial", objectives),
         "status": ("trial", _text([o.status for o in outcomes])),
         "error": ("trial", _text([o.error for o in outcomes])),
+        "failure": ("trial", _text(_failures(outcomes, objectives))),
         "seconds": (
             "trial",
             np.array(
@@ -293,6 +296,14 @@ def dataset_of(
         "sweep": json.dumps(facts or {}),
     }
     return xr.Dataset(variables, coords, attrs)
+
+
+def _failures(outcomes: Sequence[Outcome], objectives: np.ndarray[Any, Any]) -> list[str]:
+    """Give the kind of each trial's failure; a trial that is well may have come to NaN."""
+    return [
+        str(Kind.NAN) if outcome.status == "ok" and np.isnan(value) else str(outcome.failure)
+        for outcome, value in zip(outcomes, objectives, strict=True)
+    ]
 
 
 def _distinct(found: Sequence[dict[str, str]]) -> list[dict[str, Any]]:

@@ -48,6 +48,29 @@ def staging(store: Store, name: str) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def take_away(store: Store, name: str, log: str) -> None:
+    """Take what older attempts have in the making: to publish it fails from then on.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    name : str
+        What those attempts gave to `staging`, and nobody else.
+    log : str
+        Where to keep what they printed, if they did.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        for entry in os.listdir(store.tmp):
+            if entry.startswith(f"{name}."):
+                aside = f"{store.tmp}/aside.{uuid.uuid4().hex}"
+                with contextlib.suppress(FileNotFoundError):
+                    os.rename(f"{store.tmp}/{entry}", aside)
+                    with contextlib.suppress(OSError):
+                        os.rename(f"{aside}/log.txt", log)
+                    shutil.rmtree(aside, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def readable_errors(store: Store) -> Iterator[None]:
     """Turn the operating system's refusals into one line with the fix."""
@@ -109,7 +132,9 @@ def publish(store: Store, folder: str, final: str, stamp: Stamp, *, replace: boo
                     later.append(final)
                 return stamp
             except FileNotFoundError:
-                os.makedirs(os.path.dirname(final))
+                if not os.path.isdir(folder):
+                    raise  # it was taken away
+                os.makedirs(os.path.dirname(final), exist_ok=True)
                 continue
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):

@@ -13,7 +13,7 @@ from dasktune.errors import MetricError
 
 RESERVED = (
     *("trial", "epoch", "objective", "status", "error", "seconds", "finished"),
-    *("worker", "device", "key"),
+    *("worker", "device", "key", "failure"),
 )
 """Names that the dataset uses itself."""
 

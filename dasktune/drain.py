@@ -6,12 +6,17 @@ same of a worker. It is no failure: the trial goes on elsewhere, from its checkp
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
 
+TIME_IS_OVER = "its time is over"
+TOO_SHORT = "what is left of its time is too short for another trial"
+
 _why = ""
 _leaves_at: float | None = None
+_grace = math.inf
 _asked = threading.Event()
 _callbacks: list[Callable[[], None]] = []
 _lock = threading.Lock()
@@ -69,10 +74,26 @@ def when_requested(callback: Callable[[], None]) -> Callable[[], None]:
     return forget
 
 
-def leave_at(moment: float | None) -> None:
-    """Note when this process will have to leave, by `time.monotonic`; None for never."""
-    global _leaves_at
-    _leaves_at = moment
+def leave_at(moment: float | None, grace: float = math.inf) -> None:
+    """Note when this process will have to leave.
+
+    Parameters
+    ----------
+    moment : float or None
+        By `time.monotonic`; None for never.
+    grace : float
+        How many seconds later it is ended, whether it has left or not.
+    """
+    global _leaves_at, _grace
+    _leaves_at, _grace = moment, grace
+
+
+def too_late_for(seconds: float) -> bool:
+    """Say whether what takes so long cannot be begun any more: this process would be ended.
+
+    Of what takes 0 seconds nothing is known, and it is never too late for that.
+    """
+    return seconds > 0 and seconds > seconds_left() + _grace
 
 
 def seconds_left() -> float:

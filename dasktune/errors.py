@@ -15,11 +15,13 @@
     ├── DataError (ValueError)    preprocess gave back something that is not a mapping of datasets
     │   └── NotStorable (TypeError)   a table that could only be stored as a pickle
     ├── FitFailed (ValueError)        a fit of a SearchCV that may not fail, or all of them
-    ├── TrialCrashed              the worker process died, again and again, while it trained
+    ├── TrialLost                 what befell a trial's worker, so that it is not tried again
     └── NotRemade                 targets were not remade because of errors
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class DasktuneError(Exception):
@@ -80,8 +82,18 @@ class FitFailed(DasktuneError, ValueError):
     """A fit of a `SearchCV` failed with ``error_score="raise"``, or all its fits did."""
 
 
-class TrialCrashed(DasktuneError):
-    """The worker process died, again and again, while it trained this trial."""
+class TrialLost(DasktuneError):
+    """What befell the worker of a trial, again and again or once too often.
+
+    Attributes
+    ----------
+    kind : dasktune.failure.Kind
+        What it was.
+    """
+
+    def __init__(self, text: str, kind: Any) -> None:
+        super().__init__(text)
+        self.kind = kind
 
 
 class NotRemade(DasktuneError):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import dask
 from dask.delayed import Delayed, delayed
 
-from dasktune import drain
+from dasktune import drain, pace
 from dasktune.collate import CollateTask, collate
 from dasktune.commit import shared_sync
 from dasktune.events import mailbox
@@ -255,7 +255,9 @@ def part_node(task: TrainTask, parts: tuple[Outcome | Alone, ...], data: Outcome
 
 
 def _stay(task: TrainTask) -> None:
-    """Give a task back before it begins, if this worker is to leave."""
+    """Give a task back before it begins, if this worker is to leave, or may as well do so."""
+    if drain.too_late_for(pace.needed()):
+        drain.request(drain.TOO_SHORT)
     if drain.requested():
         _go_elsewhere(task)
 

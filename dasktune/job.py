@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import math
 import os
 import shutil
 import time
@@ -12,24 +12,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from dasktune import drain
 from dasktune.checkpoint import drop_passing
-from dasktune.commit import publish, readable_errors, write_atomically
+from dasktune.commit import publish, readable_errors
 from dasktune.config import TrialSpec, Value
 from dasktune.curve import Curve
 from dasktune.data import Data, Staging, open_data
-from dasktune.errors import DasktuneError, MetricError, StampError, TrialCrashed, did_you_mean
+from dasktune.errors import MetricError, StampError, TrialLost, did_you_mean
+from dasktune.failedrecord import STOPPED, FailedRecord, one_line, without_own_frames
+from dasktune.failure import Kind, cause_of, kind_of
 from dasktune.fingerprint import digest as digest_of
 from dasktune.fingerprint import key as key_of
 from dasktune.keys import lineage, train_parts
 from dasktune.model import save_card, save_model
 from dasktune.outcome import Outcome
+from dasktune.patience import Patience
 from dasktune.pipeline import Pipeline
 from dasktune.provenance import place, versions
-from dasktune.runfolder import MAX_ATTEMPTS, RunFolder
+from dasktune.runfolder import RunFolder
 from dasktune.stamp import Stamp
 from dasktune.store import Store
 from dasktune.trial import Emit, Trial
+from dasktune.tries import Tries
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class TrainTask:
         shorter one; else ``""``.
     staging : Staging
         Whether the worker reads the data from a copy on its own disk.
+    patience : Patience
+        How often it is tried again, and when it hangs.
     """
 
     root: str
@@ -75,6 +80,7 @@ class TrainTask:
     tee: bool = False
     budget: str = ""
     staging: Staging = field(default_factory=Staging)
+    patience: Patience = field(default_factory=Patience)
 
     @property
     def target(self) -> str:
@@ -108,6 +114,8 @@ class Job:
         Trial and key.
     checkpoints : str
         The folder of the training's checkpoints.
+    tries : Tries
+        The tries at it.
     """
 
     def __init__(self, task: TrainTask, data: Outcome, worker: str) -> None:
@@ -120,57 +128,90 @@ class Job:
         self.key = key_of("train", self.parts)
         self.name = f"{task.spec.id}-{self.key}"
         self.checkpoints = self.store.checkpoints(task.spec.id, lineage(self.parts, task.budget))
-        self._forget: Callable[[], None] = lambda: None
+        self.tries = Tries(
+            self.store,
+            task.run,
+            self.name,
+            worker,
+            task.patience,
+            self.checkpoints,
+            self._budget,
+        )
+        self._record = FailedRecord(self.store, task.spec.id, self.key)
 
     def without_training(self) -> Outcome | None:
         """Tell what became of the trial if it need not, or may not, be trained."""
         skipped = Outcome(self.task.target, self.key, status="skipped", made=False)
         if self.data.status != "ok":
             return skipped
-        if not self.task.force:
-            try:
-                stamp = self.store.stamp(self._final)
-            except StampError:
-                stamp = None
-            if stamp is not None:
-                return outcome_of(stamp, made=False)
+        found = self._found() or self._failed_before()
+        if found is not None:
+            return found
         return skipped if self.run.stopping() else None
 
-    def begin(self) -> None:
-        """Count the attempt; with ``-B``, forget the checkpoints of earlier runs.
+    def _found(self) -> Outcome | None:
+        """Look for the result; with ``-B``, for one that this very run has made."""
+        try:
+            stamp = self.store.stamp(self._final)
+        except StampError:
+            return None
+        if stamp is None:
+            return None
+        ours = stamp.body.get("run") == self.task.run
+        return None if self.task.force and not ours else outcome_of(stamp, made=ours)
+
+    def _failed_before(self) -> Outcome | None:
+        """Look for a failure in this very run, whose word a lost worker took with it."""
+        record = self.store.failure(self.task.spec.id, self.key)
+        if record.get("run") != self.task.run:
+            return None
+        return Outcome(
+            self.task.target,
+            self.key,
+            status="stopped" if record["type"] == STOPPED else "failed",
+            seconds=record["seconds"],
+            error=record["error"],
+            failure=record["failure"],
+            cause=record["cause"],
+        )
+
+    def begin(self) -> Outcome | None:
+        """Begin to train, unless it turns out that an older attempt has published.
+
+        With ``-B``, the checkpoints of earlier runs are forgotten.
 
         Raises
         ------
-        TrialCrashed
-            If too many attempts ended with the worker's death.
+        TrialLost
+            If what befell earlier attempts tells that another one is of no use.
         """
-        if self.run.begin_attempt(self.name) > MAX_ATTEMPTS:
-            raise TrialCrashed(
-                f"its worker process died {MAX_ATTEMPTS} times while it trained "
-                "(out of memory, a crash in a library, or killed)."
-            )
+        if self.tries.begin():
+            found = self._found()
+            if found is not None:
+                return found
+            self.tries.judge()
         if self.task.force and self.run.first_time(os.path.basename(self.checkpoints)):
             shutil.rmtree(self.checkpoints, ignore_errors=True)
-        # A worker that was told to leave may be killed before it has; that is no failure.
-        self._forget = drain.when_requested(lambda: self.run.end_attempt(self.name))
+        return None
 
-    def end(self) -> None:
-        """Forget the attempts: this one ended in one way or another."""
-        self._forget()
-        self.run.end_attempt(self.name)
-
-    def trial(self, pipeline: Pipeline, emit: Emit) -> Trial:
+    def trial(self, pipeline: Pipeline, emit: Emit, beat: Callable[[], None]) -> Trial:
         """Give what the train function is given."""
-        budget = self.task.variables.get(self.task.budget)
         return Trial(
             self.task.spec,
             checkpoint_folder=self.checkpoints,
             checkpoint_every=pipeline.checkpoint_every,
-            budget=budget if isinstance(budget, int) else None,
+            budget=self._budget,
             stop_flag=self.run.interrupt_flag,
             end_flag=self.run.end_flag(self.task.spec.id),
             emit=emit,
+            beat=beat,
+            superseded=self.tries.superseded,
         )
+
+    @property
+    def _budget(self) -> int | None:
+        budget = self.task.variables.get(self.task.budget)
+        return budget if isinstance(budget, int) else None
 
     def commit(
         self,
@@ -210,6 +251,7 @@ class Job:
         }
         body = {
             "parts": self.parts,
+            "run": self.task.run,
             "sources": self.task.sources,
             "axes": dict(self.task.spec.axes()),
             "variables": dict(self.task.variables),
@@ -222,15 +264,18 @@ class Job:
         }
         if fused:
             body["fused"] = fused
+        if self.tries.past:
+            body["setbacks"] = [setback.to_json() for setback in self.tries.past]
         digest = digest_of(result)
         stamp = Stamp.of("train", self.task.target, self.key, digest, seconds, body)
+        if self.tries.superseded():
+            raise Superseded
         stamp = publish(self.store, folder, self._final, stamp, replace=self.task.force)
-        spec = self.task.spec
         if self.task.budget:
             drop_passing(self.checkpoints)
         else:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
-        shutil.rmtree(self.store.failed(spec.id, self.key), ignore_errors=True)
+        self._record.remove()
         return outcome_of(stamp, made=True)
 
     def _card(self, pipeline: Pipeline) -> dict[str, Any]:
@@ -254,36 +299,55 @@ class Job:
         A stopped trial gets no stamp: its key stands for the whole of its training. What there
         is of it is its checkpoint, and its curve in the record of how it ended.
         """
+        if self.tries.superseded():
+            return self.passed_over()
         if trial is None or not trial.stopped:
+            self.tries.give_back()
             return Outcome(self.task.target, self.key, status="interrupted", seconds=seconds)
         error = f"stopped by request after {len(trial.curve.rows)} epochs"
         outcome = Outcome(
             self.task.target, self.key, status="stopped", seconds=seconds, error=error
         )
-        self._record(outcome, type="Stopped", curve=trial.curve.to_json())
+        self._write(outcome, type=STOPPED, curve=trial.curve.to_json())
         return outcome
+
+    def passed_over(self) -> Outcome:
+        """Tell that this attempt is an old copy: another one tells what becomes of the trial."""
+        return Outcome(self.task.target, self.key, status="skipped", made=False)
 
     def failed(self, error: BaseException, seconds: float) -> Outcome:
         """Record a failure, and stop the run unless it is to go on."""
         outcome = Outcome(
-            self.task.target, self.key, status="failed", seconds=seconds, error=_one_line(error)
+            self.task.target,
+            self.key,
+            status="failed",
+            seconds=seconds,
+            error=one_line(error),
+            failure=kind_of(error),
+            cause=cause_of(error),
         )
-        self._record(outcome, type=type(error).__name__)
+        self._write(outcome, type=type(error).__name__)
+        if isinstance(error, TrialLost):
+            self.keep_log(self.tries.last_log)
+        if outcome.failure == Kind.HANG:
+            self._record.add_to_log(self.tries.stacks())
         if not self.task.ignore_errors and not self.task.keep_going:
             self.run.stop(outcome.target)
         return outcome
 
-    def _record(self, outcome: Outcome, **how: Any) -> None:
-        about = {"axes": dict(self.task.spec.axes()), "parts": self.parts, **how}
-        _record_failure(self.store, self.task.spec.id, self.key, outcome, about)
+    def _write(self, outcome: Outcome, **how: Any) -> None:
+        past = [setback.to_json() for setback in self.tries.past]
+        axes = dict(self.task.spec.axes())
+        about = {"run": self.task.run, "axes": axes, "parts": self.parts, "setbacks": past}
+        self._record.write(outcome, **about, **how)
 
     def keep_log(self, log: str) -> None:
         """Keep the log of a trial that gets no stamp."""
-        _keep_log(self.store, self.task.spec.id, self.key, log)
+        self._record.keep_log(log)
 
     def log_failure(self, error: BaseException, log: Any) -> None:
         """Write the traceback into the log, and keep the log."""
-        error.__traceback__ = _without_own_frames(error)
+        error.__traceback__ = without_own_frames(error)
         with contextlib.suppress(OSError):  # the failure itself matters more than its log
             traceback.print_exception(error, file=log)
             log.flush()
@@ -303,16 +367,22 @@ def open_splits(store: Store, data: Outcome, staging: Staging | None = None) -> 
     return open_data(folder, stamp, staging)
 
 
+class Superseded(Exception):
+    """An old copy was asked to publish: another attempt has begun."""
+
+
 def outcome_of(stamp: Stamp, *, made: bool) -> Outcome:
     """Tell what became of a trial from its stamp."""
     value = stamp.body["result"]["value"]
+    number = None if value is None else float(value)
     return Outcome(
         stamp.target,
         stamp.key,
         stamp.digest,
         made=made,
         seconds=stamp.seconds,
-        value=None if value is None else float(value),
+        value=number,
+        failure=Kind.NAN if number is not None and math.isnan(number) else "",
     )
 
 
@@ -337,47 +407,3 @@ def objective_value(pipeline: Pipeline, curve: Curve) -> float:
 
 def _json_number(value: float) -> float | str:
     return value if abs(value) < float("inf") else str(value)
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    if len(text) > 500:
-        text = text[:500] + "…"
-    if isinstance(error, DasktuneError):
-        return text
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
-
-
-def _without_own_frames(error: BaseException) -> Any:
-    """Drop the frame of this module from a traceback: the user's code comes first."""
-    frame = error.__traceback__
-    return frame.tb_next if frame is not None and frame.tb_next is not None else frame
-
-
-def _keep_log(store: Store, trial: str, key: str, log: str) -> None:
-    failed = store.failed(trial, key)
-    try:
-        os.makedirs(failed, exist_ok=True)
-        shutil.copyfile(log, f"{failed}/log.txt")
-    except OSError:
-        return
-
-
-def _record_failure(
-    store: Store, trial: str, key: str, outcome: Outcome, about: dict[str, Any]
-) -> None:
-    failed = store.failed(trial, key)
-    tree = {
-        **about,
-        "target": outcome.target,
-        "error": outcome.error,
-        "seconds": outcome.seconds,
-        "when": time.time(),
-    }
-    try:
-        os.makedirs(failed, exist_ok=True)
-        write_atomically(f"{failed}/error.json", json.dumps(tree).encode())
-    except OSError:
-        return

@@ -29,6 +29,11 @@ class Outcome:
         A trial's objective.
     error : str
         One line, where the status is ``"failed"``.
+    failure : str
+        The kind of what befell it, see `dasktune.failure.Kind`; ``"NaN"`` where it is well but
+        for its objective.
+    cause : str
+        What trials share that failed for the same reason: the exception's type and place.
     """
 
     target: str
@@ -39,6 +44,8 @@ class Outcome:
     seconds: float = 0.0
     value: float | None = None
     error: str = ""
+    failure: str = ""
+    cause: str = ""
 
 
 @dataclass(frozen=True)

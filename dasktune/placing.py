@@ -50,7 +50,7 @@ def connected(
     """
     from distributed import Client
 
-    from dasktune.cluster import Connection, check_resources, connect
+    from dasktune.cluster import Connection, check_nannies, check_resources, connect, tell_limits
 
     with contextlib.ExitStack() as stack:
         if isinstance(options.cluster, str):
@@ -64,7 +64,10 @@ def connected(
             if not isinstance(client, Client):
                 client = stack.enter_context(Client(client))
             check_resources(client, tasks.resources)
+            tell_limits(client, watch)
             connection = Connection(client)
+        if options.patience.trial_timeout:
+            check_nannies(connection.client)
         stack.callback(watch.end)
         watch.attach(connection.client)
         yield connection
@@ -106,14 +109,19 @@ def place(
     raise UsageError(_no_packing(f"the cluster {word!r} has", options.pack))
 
 
-def check_packing(options: Options) -> None:
-    """Refuse to pack trials that are all trained in this process.
+def check_here(options: Options) -> None:
+    """Refuse what cannot be where all trials are trained in this process.
 
     Raises
     ------
     UsageError
-        If they are to be packed.
+        If they are to be packed, or ended when they hang.
     """
+    if options.patience.trial_timeout:
+        raise UsageError(
+            "--trial-timeout ends the worker of a trial that hangs, but with --cluster none "
+            "there is only this process. Leave one of them out."
+        )
     if options.pack is not None:
         raise UsageError(_no_packing("the cluster 'none' has", options.pack))
 

@@ -5,6 +5,7 @@ It reads stamps and lists folders, and does nothing else.
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +21,9 @@ from dasktune.plan import Plan, Request, State, Target, resolve_goal
 from dasktune.recipe import Codes, read_codes
 from dasktune.stamp import Stamp
 from dasktune.store import SavedEpoch, Store, saved_epochs
+
+FAILED = "failed last time"
+"""The reason for a trial that has a record of its failure."""
 
 _SAMPLE = 20  # stamps that are read to tell how earlier trials went
 
@@ -177,13 +181,15 @@ class Planner:
 
     def _why_trial(self, spec: TrialSpec, key: str, parts: dict[str, Any]) -> str:
         failed = key in self._listing("failed").get(spec.id, ())
-        if failed and self.store.failure(spec.id, key).get("type") == "Stopped":
+        record = self.store.failure(spec.id, key) if failed else {}
+        if record.get("type") == "Stopped":
             return "stopped by request last time"
         saved = self._saved(spec, parts)
-        if saved is not None and not saved.final:
+        under_way = saved is not None and not saved.final
+        if failed and not (under_way and saved is not None and _newer(saved, record)):
+            return FAILED
+        if under_way:
             return "interrupted; goes on from its checkpoint"
-        if failed:
-            return "failed last time"
         reason = self._difference("trained", spec.id, parts) or "never trained"
         return f"{reason}; goes on from epoch {saved.epoch}" if saved is not None else reason
 
@@ -324,6 +330,14 @@ class Planner:
 
     def _train_parts(self, spec: TrialSpec, data: str) -> dict[str, Any]:
         return train_parts(spec, self._code("train"), self.pipeline.variables_of(spec), data)
+
+
+def _newer(saved: SavedEpoch, record: Mapping[str, Any]) -> bool:
+    """Say whether a checkpoint was written after a failure: then the trial was tried again."""
+    try:
+        return os.stat(saved.path).st_mtime > float(record.get("when", 0.0))
+    except OSError:
+        return False
 
 
 def _outcome(name: str, stamp: Stamp) -> Outcome:

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-ON_TRIAL = ("objective", "status", "error", "seconds", "finished", "worker", "device", "key")
+ON_TRIAL = (
+    *("objective", "status", "failure", "error", "seconds", "finished"),
+    *("worker", "device", "key"),
+)
 """Coordinates on ``trial`` that are no hyperparameters."""
 
 

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from dasktune.board import Board
 from dasktune.collate import collation, show
 from dasktune.commit import sweep as sweep_tmp
+from dasktune.company import forget
+from dasktune.giveup import GiveUp
 from dasktune.grouping import Candidate, partition
 from dasktune.markup import box, table
 from dasktune.notebook import Notebook, in_notebook
 from dasktune.outcome import Alone, Outcome, TargetFailed
-from dasktune.placing import check_packing, connected
+from dasktune.patience import Patience
+from dasktune.placing import check_here, connected
 from dasktune.plan import Plan, Request, State
 from dasktune.runfolder import RunFolder
 from dasktune.store import Store
@@ -72,6 +75,18 @@ class Options:
     tee: bool = False
     debug: bool = False
     fuse: Literal["auto", "off"] | int = "auto"
+    retries: int | None = None
+    trial_timeout: float | None = None
+    give_up_after: int | None = None
+
+    @property
+    def patience(self) -> Patience:
+        """How long failures are borne."""
+        return Patience.configured(
+            retries=self.retries,
+            trial_timeout=self.trial_timeout,
+            give_up_after=self.give_up_after,
+        )
 
 
 @dataclass
@@ -90,6 +105,8 @@ class Summary:
         The signal that stopped the run, or 0.
     ignore_errors : bool
         Whether failures count as successes.
+    gave_up : str
+        Why the run stopped before all trials were tried; empty if it did not.
     """
 
     plan: Plan
@@ -97,6 +114,7 @@ class Summary:
     ended: list[Outcome] = field(default_factory=list)
     interrupted: int = 0
     ignore_errors: bool = False
+    gave_up: str = ""
 
     def failures(self) -> list[Outcome]:
         """List the targets that failed."""
@@ -131,6 +149,8 @@ class Summary:
     @property
     def exit_code(self) -> int:
         """As make's: 0, or 2 after any error."""
+        if self.gave_up:
+            return 2
         if self.ignore_errors and not self.interrupted:
             return 0
         return 2 if self.failures() or self.interrupted or self.not_remade() else 0
@@ -198,6 +218,7 @@ def make(
         If there is no cluster, or none that offers the resources.
     """
     options = options or Options()
+    patience = options.patience
     if observe is None:
         shown = Notebook(sweep.pipeline.objective) if in_notebook() else None
         observe = shown or (lambda event: None)
@@ -219,7 +240,9 @@ def make(
         keep_going=options.keep_going,
         ignore_errors=options.ignore_errors,
         tee=options.tee,
+        patience=patience,
     )
+    hope = GiveUp(patience.give_up_after)
 
     board = Board.of(plan, sweep.pipeline.objective, name, sweep.store.root, time.time())
     watch = Watch(board, plan, run, observe)
@@ -228,13 +251,17 @@ def make(
         summary.outcomes[outcome.target] = outcome
         summary.ended.append(outcome)
         watch({"event": "finished", "outcome": outcome})
+        hopeless = hope.take(outcome) if outcome.target.startswith("trained/") else ""
+        if hopeless and not run.stopping():
+            summary.gave_up = hopeless
+            run.stop(hopeless)
 
     try:
         with watch, _signals(run, summary, watch):
             if drive is not None:
                 drive(sweep, plan, tasks, options, run, took, watch)
             elif options.cluster == "none":
-                check_packing(options)
+                check_here(options)
                 run_here(sweep, plan, tasks, options, took, watch)
             else:
                 _run_on_cluster(sweep, plan, tasks, options, run, took, watch)
@@ -242,6 +269,7 @@ def make(
         summary.interrupted = summary.interrupted or signal.SIGINT
     finally:
         run.remove()
+        forget(name)
     return summary
 
 

@@ -11,11 +11,9 @@ import os
 import pickle
 import shutil
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-
-MAX_ATTEMPTS = 3
-"""Times that a worker process may die under a trial before the trial counts as crashed."""
 
 
 @dataclass(frozen=True)
@@ -65,21 +63,6 @@ class RunFolder:
         """Say whether nothing new is to be started."""
         return os.path.exists(self.stop_flag) or os.path.exists(self.interrupt_flag)
 
-    def begin_attempt(self, name: str) -> int:
-        """Count one more attempt at a target, and give how many there were.
-
-        Dask counts a worker's death against every task that waited on it; this counts it
-        against the one that ran.
-        """
-        path = f"{self.path}/attempts/{name}"
-        with contextlib.suppress(OSError):
-            try:
-                return _append(path)
-            except FileNotFoundError:
-                os.makedirs(f"{self.path}/attempts", exist_ok=True)
-                return _append(path)
-        return 1
-
     def first_time(self, name: str) -> bool:
         """Say whether this run asks so for the first time, of all its processes and attempts."""
         os.makedirs(f"{self.path}/afresh", exist_ok=True)
@@ -88,17 +71,6 @@ class RunFolder:
         except FileExistsError:
             return False
         return True
-
-    def attempts(self, name: str) -> int:
-        """Give how many attempts at a target have begun and not ended."""
-        with contextlib.suppress(OSError):
-            return os.stat(f"{self.path}/attempts/{name}").st_size
-        return 0
-
-    def end_attempt(self, name: str) -> None:
-        """Forget the attempts at a target, which ended in one way or another."""
-        with contextlib.suppress(OSError):
-            os.unlink(f"{self.path}/attempts/{name}")
 
     def hand_over(self, thing: Any) -> str:
         """Put what is too large for a message into a file, and give its name."""
@@ -112,15 +84,51 @@ class RunFolder:
         with open(f"{self.path}/{name}", "rb") as file:
             return pickle.load(file)
 
+    def records(self) -> list[str]:
+        """List the records of the attempts that go on, by target and number."""
+        return _names(f"{self.path}/attempts")
+
     def running(self) -> list[str]:
         """List the targets that are being attempted."""
-        with contextlib.suppress(OSError):
-            return sorted(os.listdir(f"{self.path}/attempts"))
-        return []
+        return sorted({name.rpartition(".")[0] for name in self.records()})
 
     def running_trials(self) -> list[str]:
         """List the trials that are being attempted, without their keys."""
         return [name.rpartition("-")[0] for name in self.running()]
+
+    def note_death(self, name: str, about: dict[str, Any]) -> None:
+        """Note how a process, or a job of a queue, ended."""
+        os.makedirs(f"{self.path}/deaths", exist_ok=True)
+        scratch = f"{self.path}/deaths.{uuid.uuid4().hex[:8]}.tmp"
+        with open(scratch, "w") as file:
+            json.dump(about, file)
+        os.replace(scratch, f"{self.path}/deaths/{name}")
+
+    def deaths(self) -> list[str]:
+        """List what was noted of ends."""
+        return _names(f"{self.path}/deaths")
+
+    def last_log(self, name: str) -> str:
+        """Name the file that keeps what an attempt printed that could not end by itself."""
+        return f"{self.path}/past/{name}.log"
+
+    def new_hang(self) -> str:
+        """Name a file that takes the stacks if a training hangs."""
+        return f"{self.path}/hangs/{uuid.uuid4().hex}"
+
+    def hangs(self) -> Iterator[dict[str, Any]]:
+        """Give what is known of the attempts that hung: lines of JSON, and then the stacks."""
+        for name in _names(f"{self.path}/hangs"):
+            try:
+                with open(f"{self.path}/hangs/{name}", errors="replace") as file:
+                    lines = file.readlines()
+                head: dict[str, Any] = {}
+                while lines and lines[0].startswith("{"):
+                    head |= json.loads(lines.pop(0))
+            except (OSError, ValueError):
+                continue
+            if head and lines:
+                yield {**head, "stacks": "".join(lines)}
 
     def tell(self, live: dict[str, Any]) -> None:
         """Put how the run stands into one small file, for those who watch from elsewhere."""
@@ -153,14 +161,11 @@ def run_folders(root: str) -> list[RunFolder]:
     return [RunFolder(f"{root}/runs/{name}") for name in names]
 
 
-def _append(path: str) -> int:
-    """Add a byte to a file, and give its size."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+def _names(folder: str) -> list[str]:
     try:
-        os.write(descriptor, b".")
-        return os.fstat(descriptor).st_size
-    finally:
-        os.close(descriptor)
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
 
 
 def _write(path: str, text: str) -> None:

@@ -16,6 +16,7 @@ from dasktune.graph import Tasks
 from dasktune.inputs import input_digests
 from dasktune.job import TrainTask
 from dasktune.load import find_pipeline, load_module
+from dasktune.patience import Patience
 from dasktune.pipeline import Pipeline
 from dasktune.plan import Plan, Request, State, Target
 from dasktune.planner import Planner
@@ -135,6 +136,7 @@ class Sweep:
         keep_going: bool = False,
         ignore_errors: bool = False,
         tee: bool = False,
+        patience: Patience | None = None,
     ) -> Tasks:
         """Give the nodes of a plan what they need to know.
 
@@ -148,6 +150,8 @@ class Sweep:
             ``-k`` and ``-i``.
         tee : bool
             Whether what a trial prints is shown in the terminal as well.
+        patience : Patience, optional
+            How often a trial is tried again, and when it hangs.
         """
         root, sources = self.store.root, self.codes.digest
         code = {role: made.digest for role, made in self.codes.codes.items()}
@@ -158,6 +162,7 @@ class Sweep:
             keep_going=keep_going,
             ignore_errors=ignore_errors,
             tee=tee,
+            patience=patience,
         )
         preprocess = PreprocessTask(
             root,
@@ -190,6 +195,7 @@ class Sweep:
         keep_going: bool = False,
         ignore_errors: bool = False,
         tee: bool = False,
+        patience: Patience | None = None,
     ) -> dict[str, TrainTask]:
         """Give the train nodes of those targets that are to be made what they need to know."""
         staging = Staging(
@@ -209,6 +215,7 @@ class Sweep:
                 tee=tee,
                 budget=self.pipeline.budget_of(target.spec.config),
                 staging=staging,
+                patience=patience or Patience(),
             )
             for target in targets
             if target.spec is not None and target.state is not State.DONE

@@ -8,9 +8,10 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 
+from dasktune import pace
 from dasktune.capture import capture
 from dasktune.commit import staging
-from dasktune.job import Job, TrainTask, objective_value, open_splits
+from dasktune.job import Job, Superseded, TrainTask, objective_value, open_splits
 from dasktune.outcome import Outcome, TargetFailed
 from dasktune.pipeline import Pipeline
 from dasktune.recipe import recipe_pipeline
@@ -59,32 +60,57 @@ def train(
     known = job.without_training()
     if known is not None:
         return known
+    outcome: Outcome | None = None
+    while outcome is None:
+        outcome = _attempt(job, emit, debug, alone)
+    if outcome.status not in ("interrupted", "skipped"):
+        emit({"event": "ended", "outcome": asdict(outcome)})
+    if outcome.status == "failed" and not task.ignore_errors:
+        raise TargetFailed(outcome)
+    return outcome
+
+
+def _attempt(job: Job, emit: Emit, debug: bool, alone: str) -> Outcome | None:
+    """Try once; None if it is to be tried again."""
     started = time.perf_counter()
     trial: Trial | None = None
-    outcome: Outcome | None = None
     try:
-        job.begin()
-        with staging(job.store, job.name) as folder:
-            where = {"worker": worker, "log": f"{folder}/log.txt"}
-            emit({"event": "started", "target": task.target, **where})
-            pipeline = recipe_pipeline(job.store, task.sources, "train", task.code)
-            trial = job.trial(pipeline, emit)
-            outcome = _train(job, pipeline, trial, folder, alone)
-            return outcome
+        known = job.begin()
+        if known is not None:
+            return known
+        with (
+            job.tries.company() as welcome,
+            staging(job.store, job.tries.staged) as folder,
+            job.tries.watch() as beat,
+        ):
+            if not welcome:
+                raise Interrupted
+            where = {"worker": job.worker, "log": f"{folder}/log.txt"}
+            emit({"event": "started", "target": job.task.target, **where})
+            pipeline = recipe_pipeline(job.store, job.task.sources, "train", job.task.code)
+            trial = job.trial(pipeline, emit, beat)
+            return _train(job, pipeline, trial, folder, alone)
     except Interrupted:
-        outcome = job.interrupted(time.perf_counter() - started, trial)
-        return outcome
+        return job.interrupted(time.perf_counter() - started, trial)
+    except Superseded:
+        return job.passed_over()
     except Exception as error:
+        if job.tries.superseded():
+            return job.passed_over()
+        if not debug and job.tries.forgives(error):
+            text = f"{job.task.target} is tried again after {job.tries.past[-1].evidence}"
+            emit({"event": "note", "text": text})
+            return None
         outcome = job.failed(error, time.perf_counter() - started)
         if debug:
-            raise
-        if task.ignore_errors:
-            return outcome
-        raise TargetFailed(outcome) from None
-    finally:
-        job.end()
-        if outcome is not None and outcome.status != "interrupted":
             emit({"event": "ended", "outcome": asdict(outcome)})
+            raise
+        return outcome
+    finally:
+        job.tries.end()
+        if trial is not None:
+            seconds = time.perf_counter() - started
+            pace.note(seconds, trial.epochs_trained, checkpoints=trial.can_be_left)
 
 
 def _train(job: Job, pipeline: Pipeline, trial: Trial, folder: str, alone: str) -> Outcome:
@@ -102,7 +128,8 @@ def _train(job: Job, pipeline: Pipeline, trial: Trial, folder: str, alone: str) 
                 job.keep_log(log.name)
             raise
         except BaseException as error:
-            job.log_failure(error, log)
+            if not job.tries.superseded():
+                job.log_failure(error, log)
             raise
     seconds = time.perf_counter() - started
     fused = {"lanes": 1, "why": alone} if alone else None

@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dasktune import drain
+from dasktune import drain, pace
 from dasktune.capture import capture
 from dasktune.commit import staging
 from dasktune.job import Job, TrainTask, open_splits
+from dasktune.leniency import must_be_apart
 from dasktune.outcome import Alone, Outcome, TargetFailed
 from dasktune.recipe import recipe_pipeline
 from dasktune.seeding import threads
 from dasktune.train import train
 from dasktune.trial import Emit
-
-FUSED_ATTEMPTS = 2
-"""Times that a worker process may die under a group before its trials are trained one by one."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +132,8 @@ class _GroupNode:
             known = job.without_training()
             if known is not None:
                 self.outcomes[target] = known
-            elif job.run.attempts(job.name) >= FUSED_ATTEMPTS:
-                self.alone[target] = "the worker process died under the group"
+            elif why := must_be_apart(job.tries.earlier()):
+                self.alone[target] = why
             else:
                 jobs.append(job)
         if len(jobs) < 2:
@@ -150,7 +149,7 @@ class _GroupNode:
                     self.alone.setdefault(job.task.target, why)
         finally:
             for job in jobs:
-                job.end()
+                job.tries.end()
 
     def _lockstep(self, jobs: Sequence[Job]) -> None:
         first = jobs[0]
@@ -159,14 +158,23 @@ class _GroupNode:
         splits = open_splits(store, self.data, task.staging)
         by_id = {job.task.spec.id: job for job in jobs}
         for job in jobs:
-            job.begin()
+            known = job.begin()
+            if known is not None:
+                self.outcomes[job.task.target] = known
+        jobs = [job for job in jobs if job.task.target not in self.outcomes]
+        if not jobs:
+            return
+        first = jobs[0]
         with (
+            first.tries.company(),
+            first.tries.watch([job.tries for job in jobs[1:]]) as beat,
             staging(store, f"fused-{first.key}") as scratch,
             capture(f"{scratch}/log.txt", tee=task.tee),
             threads(pipeline.threads),
         ):
             events = _Events(self.emit, {"worker": self.worker, "log": f"{scratch}/log.txt"})
-            trials = [job.trial(pipeline, events) for job in jobs]
+            trials = [job.trial(pipeline, events, beat) for job in jobs]
+            started = time.perf_counter()
             for end in pipeline.train.train_together(  # type: ignore[attr-defined]
                 trials,
                 splits,
@@ -184,6 +192,8 @@ class _GroupNode:
                 else:
                     splits.check_unchanged()
                     self._end(job, self._commit(job, scratch, end, pipeline))
+            epochs = max((trial.epochs_trained for trial in trials), default=0)
+            pace.note(time.perf_counter() - started, epochs, checkpoints=True)
         for job in jobs:  # those that nobody told of were not started
             if job.task.target not in self.alone:
                 skipped = Outcome(job.task.target, job.key, status="skipped", made=False)
@@ -192,17 +202,20 @@ class _GroupNode:
     def _commit(self, job: Job, scratch: str, end: Any, pipeline: Any) -> Outcome:
         fused = {"lanes": end.width.lanes, "why": end.width.why}
         try:
-            with staging(job.store, job.name) as folder:
+            with staging(job.store, job.tries.staged) as folder:
                 with contextlib.suppress(FileNotFoundError):  # nothing was printed
                     shutil.copyfile(f"{scratch}/log.txt", f"{folder}/log.txt")
                 return job.commit(folder, end.trial, end.model, pipeline, end.seconds, fused)
         except Exception as error:
+            if job.tries.superseded():
+                return job.passed_over()
             return job.failed(error, end.seconds)
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         self.outcomes[outcome.target] = outcome
-        job.end()
-        if outcome.status != "interrupted" or not drain.requested():  # else it is not the end
+        job.tries.end()
+        left = outcome.status == "interrupted" and drain.requested()
+        if not left and outcome.status != "skipped":  # else it is not the end
             self.emit({"event": "ended", "outcome": asdict(outcome)})
 
 

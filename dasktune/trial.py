@@ -17,6 +17,7 @@ Emit = Callable[[dict[str, Any]], None]
 
 _LOOK_EVERY = 0.2  # seconds between two looks at the stop flag
 _LOOK_FOR_END_EVERY = 1.0  # and at the flag that ends this trial alone
+_LOOK_FOR_OTHERS_EVERY = 5.0  # and at whether it is trained elsewhere by now
 
 
 class Interrupted(BaseException):
@@ -52,6 +53,8 @@ class Trial:
         stop_flag: str = "",
         end_flag: str = "",
         emit: Emit = lambda event: None,
+        beat: Callable[[], None] = lambda: None,
+        superseded: Callable[[], bool] = lambda: False,
     ) -> None:
         self.config: Config = spec.config
         self.seed: int = spec.seed
@@ -66,6 +69,8 @@ class Trial:
         self._stop_flag = stop_flag
         self._end_flag = end_flag
         self._emit = emit
+        self._beat = beat
+        self._superseded = superseded
         self._objects: dict[str, Any] = {}
         self._epoch: int | None = None
         self._epochs: int | None = None
@@ -73,6 +78,7 @@ class Trial:
         self._looked_at = 0.0
         self._stopping = False
         self._looked_for_end_at = 0.0
+        self._looked_for_others_at = time.monotonic()
 
     def epochs(self, count: int) -> Iterator[int]:
         """Count the epochs, from where a checkpoint left off.
@@ -109,6 +115,7 @@ class Trial:
         MetricError
             If a value is not a number.
         """
+        self._beat()
         epoch = len(self.curve.rows) if self._epoch is None else self._epoch
         self.curve.put(epoch, metrics)
         row = {k: v for k, v in self.curve.rows[epoch].items() if isinstance(v, float)}
@@ -146,6 +153,16 @@ class Trial:
         self._emit({"event": "resumed", "trial": self.id, "epoch": self.resumed_at})
         return True
 
+    @property
+    def epochs_trained(self) -> int:
+        """Epochs that were reported since the training began, or went on."""
+        return len(self.curve.rows) - self.resumed_at
+
+    @property
+    def can_be_left(self) -> bool:
+        """Whether it saves checkpoints, so that it may be left after any epoch."""
+        return bool(self._objects and self._folder)
+
     def end(self) -> None:
         """Say that the training ends here, before its last epoch, as early stopping does.
 
@@ -154,14 +171,17 @@ class Trial:
         self._save_final(max(self._epoch or 0, len(self.curve.rows)))
 
     def _end_epoch(self, next_epoch: int, *, last: bool) -> None:
+        self._beat()
         if last:
             self._save_final(next_epoch)
             return
+        self._leave_to_others()
         self.stopped = self._asked_to_end()
-        saves = bool(self._objects and self._folder)
+        saves = self.can_be_left
         stopping = saves and self._asked_to_stop()
         due = time.monotonic() - self._saved_at >= self._every
         if saves and (stopping or self.stopped or due):
+            self._leave_to_others(saving=True)
             save_checkpoint(self._folder, self._objects, next_epoch, self.curve.to_json())
             self._saved_at = time.monotonic()
         if stopping or self.stopped:
@@ -169,9 +189,17 @@ class Trial:
 
     def _save_final(self, next_epoch: int) -> None:
         """Save the state in which a budget ends, if a longer one may go on from it."""
-        if self._objects and self._folder and self._budget is not None:
+        if self.can_be_left and self._budget is not None:
             curve = self.curve.to_json()
             save_checkpoint(self._folder, self._objects, next_epoch, curve, final=True)
+
+    def _leave_to_others(self, *, saving: bool = False) -> None:
+        """End here, and save nothing, if another attempt at this trial has begun elsewhere."""
+        now = time.monotonic()
+        if saving or now - self._looked_for_others_at >= _LOOK_FOR_OTHERS_EVERY:
+            self._looked_for_others_at = now
+            if self._superseded():
+                raise Interrupted
 
     def _asked_to_stop(self) -> bool:
         if drain.requested():

@@ -34,6 +34,9 @@ Observer = Callable[[dict[str, Any]], None]
 
 log = logging.getLogger("dasktune.watch")
 
+MEMORY_TOPIC = "worker-restart-memory"
+"""Dask's own topic for workers that hold more memory than they may."""
+
 TELL_EVERY = 1.0
 """Seconds between two looks at whether there is news to write."""
 BEAT_EVERY = 10.0
@@ -141,6 +144,15 @@ class Watch:
         for event in missed:
             self._relay(event)
         client.subscribe_topic(TOPIC, lambda event: self.from_scheduler(event[1]))
+        client.subscribe_topic(MEMORY_TOPIC, lambda event: self._limited(event[1]))
+
+    def _limited(self, message: dict[str, Any]) -> None:
+        """Note that a nanny of Dask's ended its worker, which held too much memory."""
+        with contextlib.suppress(OSError, KeyError, TypeError):
+            words = "it held more memory than Dask allows a worker"
+            self._folder.note_death(
+                f"limit-{message['pid']}", {"pid": message["pid"], "memory": words}
+            )
 
     def end(self) -> None:
         """Tell that the run is over, and let go of the cluster."""
@@ -150,6 +162,7 @@ class Watch:
         if client is not None:
             with contextlib.suppress(Exception):
                 client.unsubscribe_topic(TOPIC)
+                client.unsubscribe_topic(MEMORY_TOPIC)
 
     def __enter__(self) -> Watch:
         self._thread.start()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from dasktune.errors import StampError
+from dasktune.failure import Kind
 from dasktune.plan import Plan, State
-from dasktune.planner import Planner, show
+from dasktune.planner import FAILED, Planner, show
 from dasktune.recipe import read_codes
 from dasktune.stamp import Stamp
 
@@ -54,6 +57,8 @@ def why(planner: Planner, plan: Plan, name: str) -> Why:
     if target.state is State.DONE:
         return Why(f"{name}: up to date", causes=_made_of(planner, plan, name))
     explained = Why(f"{name}: {target.reason}")
+    if target.reason == FAILED and target.spec is not None:
+        explained.causes += _failure(planner, target.spec.id)
     if name == "preprocessed" or target.spec is not None:
         explained.causes += _changes(planner, name)
     for need in target.needs:
@@ -79,7 +84,27 @@ def _made_of(planner: Planner, plan: Plan, name: str) -> list[Why]:
         return []
     place = stamp.body["place"]
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(stamp.body["finished"]))
-    return [Why(f"made {when} in {stamp.seconds:.1f} s on {place['host']}"), Why(f"in {folder}")]
+    made = [Why(f"made {when} in {stamp.seconds:.1f} s on {place['host']}"), Why(f"in {folder}")]
+    return made + _setbacks(stamp.body)
+
+
+def _failure(planner: Planner, trial: str) -> list[Why]:
+    """Tell how a trial failed, and what befell its attempts before."""
+    keys = planner.store.listing("failed").get(trial, [])
+    records = [(planner.store.failure(trial, key), key) for key in keys]
+    record, key = max(records, key=lambda pair: pair[0].get("when", 0.0), default=({}, ""))
+    if not record:
+        return []
+    kind = record.get("failure") or Kind.EXCEPTION
+    found = [Why(f"{kind}: {record['error']}"), *_setbacks(record)]
+    log = f"{planner.store.failed(trial, key)}/log.txt"
+    return [*found, Why(f"log in {log}")] if os.path.exists(log) else found
+
+
+def _setbacks(record: Mapping[str, Any]) -> list[Why]:
+    return [
+        Why(f"tried again after {s['kind']}: {s['evidence']}") for s in record.get("setbacks", ())
+    ]
 
 
 def _changes(planner: Planner, name: str) -> list[Why]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
+import math
 import os
 import signal
 import sys
@@ -19,7 +21,7 @@ from typing import Any
 
 import dask
 
-from dasktune import drain, libraries
+from dasktune import drain, libraries, pace
 from dasktune.events import TOPIC
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -35,23 +37,27 @@ def dask_setup(worker: Any) -> None:
     """Let a worker leave well; Ctrl-C is the driver's, which tells workers through files.
 
     The configuration ``dasktune.worker.drain-after`` is the seconds after which it leaves by
-    itself, ``leave-at`` the time of day, in seconds since the epoch.
+    itself, ``leave-at`` the time of day, in seconds since the epoch; ``grace`` the seconds after
+    which it is ended if it has not left.
     """
     if threading.current_thread() is not threading.main_thread():
         return  # a worker inside of the driver, which has its own signals
     threading.Thread(target=libraries.load, name="dasktune imports", daemon=True).start()
     drain.reset()
+    pace.forget()
     loop = asyncio.get_running_loop()
+    drain.when_requested(functools.partial(_soon, loop, worker))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in SIGNALS:
-        loop.add_signal_handler(number, leave, worker, signal.Signals(number).name)
+        loop.add_signal_handler(number, drain.request, signal.Signals(number).name)
     seconds = dask.config.get("dasktune.worker.drain-after", None)
     moment = dask.config.get("dasktune.worker.leave-at", None)
     if moment is not None:
         seconds = float(moment) - time.time()
     if seconds is not None:
-        drain.leave_at(time.monotonic() + float(seconds))
-        loop.call_later(float(seconds), leave, worker, "its time is over")
+        grace = float(dask.config.get("dasktune.worker.grace", math.inf))
+        drain.leave_at(time.monotonic() + float(seconds), grace)
+        loop.call_later(float(seconds), drain.request, drain.TIME_IS_OVER)
 
 
 def dask_teardown(worker: Any) -> None:
@@ -65,16 +71,17 @@ def dask_teardown(worker: Any) -> None:
         os._exit(0)
 
 
-def leave(worker: Any, why: str) -> None:
-    """Begin to leave. Call it in the worker's event loop; asking twice changes nothing."""
+def _soon(loop: asyncio.AbstractEventLoop, worker: Any) -> None:
+    loop.call_soon_threadsafe(_begin_to_leave, worker)
+
+
+def _begin_to_leave(worker: Any) -> None:
+    """Begin to leave, in the worker's event loop."""
     from distributed.core import Status
 
-    if drain.requested():
-        return
-    drain.request(why)
     if worker.status in (Status.running, Status.paused):
         worker.status = Status.closing_gracefully  # the scheduler sends nothing more
-    task = asyncio.get_running_loop().create_task(_leave(worker, why))
+    task = asyncio.get_running_loop().create_task(_leave(worker, drain.why()))
     _leaving.add(task)
     task.add_done_callback(_leaving.discard)
 

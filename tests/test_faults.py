@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -144,7 +147,14 @@ def test_a_killed_worker_loses_only_its_trial_which_is_trained_again(folder):
         os.kill(int(folder.words("start")[0][2]), signal.SIGKILL)
         out, err = process.communicate(timeout=100)
         assert process.returncode == 0, out + err
+    assert "trained 4 of 4 trials" in out
     assert list(folder.dataset().status.values) == ["ok"] * 4
+    bodies = [
+        json.loads(path.read_bytes().splitlines()[1])
+        for path in (folder.path / "dist" / "slow" / "trained").glob("*/.stamp")
+    ]
+    [setback] = [setback for body in bodies for setback in body.get("setbacks", ())]
+    assert setback == {"kind": "worker lost", "evidence": "killed by SIGKILL"}
     assert len(folder.words("start")) == 5
     assert len(folder.words("end")) == 4
 
@@ -295,3 +305,70 @@ def test_a_full_disk_is_one_line_and_the_next_run_carries_on(folder, small_disk)
     out, err = process.communicate(timeout=100)
     assert process.returncode == 0, out + err
     assert kept <= {path.name for path in (small_disk / "slow" / "trained").glob("*")}
+
+
+NODE = """
+import os
+import pickle
+import signal
+import sys
+
+from dasktune import commit
+from dasktune.train import train
+
+rename = os.rename
+
+
+def sleep_before(source, target):
+    if "/trained/" in target:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    rename(source, target)
+
+
+if sys.argv[2] == "publishing":
+    commit.os.rename = sleep_before
+task, data = pickle.load(open(sys.argv[1], "rb"))
+print(train(task, data).status)
+"""
+
+
+@pytest.mark.parametrize("moment", ["training", "publishing"])
+def test_an_old_copy_that_wakes_up_late_publishes_nothing(folder, moment):
+    """Not even with -B, which replaces results; nor does it fail, or stop the run."""
+    sweep = dt.Sweep.load(str(folder.file), store=str(folder.path / "dist"))
+    dt.make(sweep, dt.Request(goals=("preprocessed",)), dt.Options(cluster="none"))
+    plan = sweep.plan(dt.Request(always_make=True, old=frozenset({"preprocessed"})))
+    tasks = sweep.tasks(plan, "r")
+    task = next(iter(tasks.train.values()))
+    task = replace(task, variables={"epochs": 3, "pause": 0.3})
+    handed = folder.path / "handed"
+    handed.write_bytes(pickle.dumps((task, plan.targets["preprocessed"].outcome)))
+
+    def start(moment: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", NODE, str(handed), moment]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    old = start(moment)
+    try:
+        folder.wait_for("epoch", 1, old)
+        if moment == "training":
+            os.kill(old.pid, signal.SIGSTOP)
+        deadline = time.monotonic() + 60
+        while psutil.Process(old.pid).status() != psutil.STATUS_STOPPED:
+            assert time.monotonic() < deadline, "it does not fall asleep"
+            time.sleep(0.02)
+        new = start("")
+        assert new.communicate(timeout=60)[0] == "ok\n"
+        root = folder.path / "dist" / "slow"
+        [stamp] = (root / "trained").glob("*/.stamp")
+        published = stamp.read_bytes()
+        old.send_signal(signal.SIGCONT)
+        assert old.communicate(timeout=60)[0] == "skipped\n"
+    finally:
+        old.kill()
+        old.wait()
+    assert stamp.read_bytes() == published
+    assert json.loads(published.splitlines()[1])["place"]["pid"] == new.pid
+    assert os.listdir(root / "tmp") == []
+    assert not (root / "failed").exists()
+    assert not (root / "runs" / "r" / "stop").exists()

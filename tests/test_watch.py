@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import dasktune as dt
+from dasktune.attempt import Attempt
 from dasktune.cli import main
 from dasktune.look import Look, look
 from dasktune.outcome import Outcome
@@ -268,7 +269,7 @@ def test_stopping_what_does_not_run_is_an_error(project):
     run = RunFolder(str(project.root / "runs" / "r"))
     run.create()
     for name in ("a=1,b=3-12345678-cafe", "a=1,b=4-12345678-cafe"):
-        run.begin_attempt(name)
+        Attempt(run, name)
     assert "Did you mean 'a=1,b=4-12345678'" in project.cli("stop", "a=1,b=5").err
     assert "is the beginning of 2 running trials" in project.cli("stop", "a=1").err
     assert project.cli("stop", "a=1,b=4").code == 0

@@ -10,6 +10,7 @@ import click
 
 from dasktune.cli.options import change_folder, open_sweep, pipeline_options, split_words
 from dasktune.errors import UsageError
+from dasktune.failure import Kind, count_kinds
 
 if TYPE_CHECKING:
     from dasktune.config import TrialSpec
@@ -48,6 +49,7 @@ def why(target: str, variables: tuple[str, ...], as_json: bool, **options: Any) 
 def status(variables: tuple[str, ...], watch: bool, as_json: bool, **options: Any) -> int:
     """Count what is done, failed, running and left, from the store alone."""
     from dasktune.plan import State
+    from dasktune.planner import FAILED
 
     change_folder(options["folders"])
     if watch:
@@ -58,7 +60,9 @@ def status(variables: tuple[str, ...], watch: bool, as_json: bool, **options: An
     sweep = open_sweep(options["file"], options["store"], overrides)
     plan = sweep.plan()
     running = _running(sweep.store.root)
-    failed = [t for t in plan.trials() if t.reason == "failed last time"]
+    failed = [t for t in plan.trials() if t.reason == FAILED]
+    records = {target.name: _failure(sweep, target.name) for target in failed}
+    kinds = [str(record.get("failure") or Kind.EXCEPTION) for record in records.values()]
     counts: dict[str, Any] = {
         "pipeline": sweep.name,
         "store": sweep.store.root,
@@ -67,16 +71,20 @@ def status(variables: tuple[str, ...], watch: bool, as_json: bool, **options: An
         "done": plan.count(State.DONE),
         "running": len(running),
         "failed": len(failed),
+        "failures": {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
         "left": plan.count(State.STALE) + plan.count(State.PENDING) - len(failed),
         "collated": plan.targets["collated"].state.value,
     }
     if as_json:
         click.echo(json.dumps(counts, indent=1))
         return 0
+    del counts["failures"]
+    if failed:
+        counts["failed"] = f"{len(failed)} ({count_kinds(kinds)})"
     for name, value in counts.items():
         click.echo(f"{name:<13} {value}")
-    for target in failed[:10]:
-        click.echo(f"  failed: {target.name}  {_error(sweep, target.name)}")
+    for name, record in list(records.items())[:10]:
+        click.echo(f"  failed: {name}  {record.get('error', '')}")
     for name in running[:10]:
         click.echo(f"  running: {name}")
     return 0
@@ -182,12 +190,8 @@ def _live_log(root: str, trial: str) -> str | None:
     return find_log(root, trial)
 
 
-def _error(sweep: Any, target: str) -> str:
+def _failure(sweep: Sweep, target: str) -> dict[str, Any]:
+    """Read how a trial failed last; empty where that is not known."""
     trial = target.removeprefix("trained/")
-    for key in sweep.store.listing("failed").get(trial, []):
-        try:
-            with open(f"{sweep.store.failed(trial, key)}/error.json") as file:
-                return str(json.load(file)["error"])
-        except (OSError, ValueError, KeyError):
-            continue
-    return ""
+    keys = sweep.store.listing("failed").get(trial, [])
+    return next((found for key in keys if (found := sweep.store.failure(trial, key))), {})

@@ -14,14 +14,19 @@ from dasktune.cli.options import (
     fuse,
     jobs,
     open_sweep,
+    patience_options,
     pipeline_options,
     search_option,
     split_words,
     where_to_run,
 )
 from dasktune.errors import UsageError
+from dasktune.failure import Kind, count_kinds
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dasktune.outcome import Outcome
     from dasktune.plan import Plan, Request
     from dasktune.progress import Progress
     from dasktune.run import Summary
@@ -55,6 +60,7 @@ if TYPE_CHECKING:
     metavar="auto|off|N",
     help="Train trials as one vmapped step: as many as is fastest, none, or N.",
 )
+@patience_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @search_option
 @pipeline_options
@@ -97,6 +103,9 @@ def make(words: tuple[str, ...], **options: Any) -> int:
         keep_going=keep_going,
         ignore_errors=options["ignore_errors"],
         fuse=options["fuse"],
+        retries=options["retries"],
+        trial_timeout=options["trial_timeout"],
+        give_up_after=options["give_up_after"],
     )
     with _progress(sweep, options) as progress:
         summary = run(sweep, request, how, progress)
@@ -321,6 +330,8 @@ def _conclude(sweep: Sweep, summary: Summary, options: dict[str, Any]) -> int:
     for outcome in summary.failures():
         ignored = " (ignored)" if options["ignore_errors"] else ""
         _tell_failure(sweep, outcome.target, outcome.error + ignored)
+    if summary.gave_up:
+        click.echo(f"dasktune: *** {summary.gave_up}.", err=True)
     missing = [] if options["ignore_errors"] else summary.not_remade()
     if summary.interrupted:
         click.echo("dasktune: *** interrupted; what is finished is kept.", err=True)
@@ -351,8 +362,10 @@ def _tell_results(sweep: Sweep, summary: Summary) -> None:
         kept = len(trials) - len(made) - len(failed) - len(summary.stopped())
         words += f", kept {kept}" if kept else ""
     if trials:
-        words += f", {len(failed)} failed" if failed else ""
+        words += f", {_failed_words(failed)}" if failed else ""
         words += f", {len(summary.stopped())} stopped" if summary.stopped() else ""
+        diverged = sum(outcome.failure == Kind.NAN for outcome in made)
+        words += f", {diverged} of them with NaN" if diverged else ""
         spent = sum(outcome.seconds for outcome in made)
         click.echo(f"{words}; {duration(spent)} of training")
     if summary.collated_key() is None:
@@ -368,6 +381,12 @@ def _tell_results(sweep: Sweep, summary: Summary) -> None:
     console.print(leaderboard_table(dataset, 10))
     for line in best_lines(dataset, sweep.store):
         console.print(line, highlight=False)
+
+
+def _failed_words(failed: Sequence[Outcome]) -> str:
+    """Count failures for people, with their kinds."""
+    kinds = count_kinds([outcome.failure for outcome in failed])
+    return f"{len(failed)} failed ({kinds})" if kinds else f"{len(failed)} failed"
 
 
 def _touch(sweep: Sweep, request: Request, *, silent: bool) -> int:

@@ -114,6 +114,36 @@ def where_to_run(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def patience_options(command: F) -> F:
+    """Add the options that say how long failures are borne."""
+    for option in (
+        click.option(
+            "--give-up-after",
+            "give_up_after",
+            type=int,
+            metavar="N",
+            help="Stop if the first N trials all fail with the same exception, also with -k "
+            "[10; 0: never].",
+        ),
+        click.option(
+            "--trial-timeout",
+            "trial_timeout",
+            type=float,
+            metavar="SECONDS",
+            help="A trial that reports nothing for so long hangs: its worker is ended, and it "
+            "fails.",
+        ),
+        click.option(
+            "--retries",
+            type=int,
+            metavar="N",
+            help="Try a trial that raises an exception N times more [0].",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def read_settings(words: Sequence[str]) -> dict[str, str]:
     """Read ``KEY=VALUE`` words."""
     settings = {}

@@ -12,6 +12,9 @@ from dasktune.errors import ClusterError
 if TYPE_CHECKING:
     from distributed import Client
 
+ENOUGH_FAILURES = 1000
+"""Losses of workers that a scheduler should bear for each task: queues preempt."""
+
 
 @dataclass(frozen=True)
 class Demand:
@@ -126,6 +129,47 @@ def check_resources(client: Client, resources: Mapping[str, float]) -> None:
         f"({len(workers)} workers offer {' or '.join(sorted(all_offers))}). "
         f'Start workers with --resources "{demand_text(resources)}".'
     )
+
+
+def check_nannies(client: Client) -> None:
+    """Refuse workers that nobody would start again after a trial has hung on them.
+
+    Raises
+    ------
+    ClusterError
+        If a worker has no nanny.
+    """
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    without = [worker for worker in workers if not worker.get("nanny")]
+    if without:
+        raise ClusterError(
+            "--trial-timeout ends the process of a worker on which a trial hangs, but "
+            f"{len(without)} of {len(workers)} workers have no nanny to start it again. Start "
+            "them as processes, and without --no-nanny."
+        )
+
+
+def tell_limits(client: Client, tell: Callable[[dict[str, Any]], None]) -> None:
+    """Warn, once, of a scheduler that others started and that soon gives a lost task up."""
+    try:
+        allowed = int(client.run_on_scheduler(_allowed_failures))
+    except Exception:
+        return  # it runs nothing that is sent to it
+    if allowed >= ENOUGH_FAILURES or client.scheduler.address in _warned:
+        return
+    _warned.add(client.scheduler.address)
+    text = (
+        f"this scheduler gives up a trial that was on {allowed + 1} workers that were lost, "
+        "whatever the reason; start it with DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=1000000"
+    )
+    tell({"event": "note", "text": text})
+
+
+_warned: set[str] = set()  # addresses of schedulers
+
+
+def _allowed_failures(dask_scheduler: Any) -> int:
+    return int(dask_scheduler.allowed_failures)
 
 
 def demand_text(resources: Mapping[str, float]) -> str:

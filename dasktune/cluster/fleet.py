@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dasktune.attempt import job_name
 from dasktune.cluster.demand import Demand
 from dasktune.cluster.supervisor import Sight, decide, pause
 from dasktune.runfolder import RunFolder
@@ -43,6 +44,9 @@ class Hand:
     running_since: float | None = None
     gone_since: float | None = None
     told_silent: bool = False
+    retired: bool = False  # by us
+    restarts: int = 0  # of the job, by the queue
+    ended: bool = False  # how, was noted
     submitted: float = field(default_factory=time.monotonic)
 
 
@@ -125,6 +129,7 @@ class Fleet:
         for name in decision.cancel:
             await self._cancel(self._hands.pop(name))
         for name in decision.retire:
+            self._hands[name].retired = True
             await self._scheduler.retire_workers(
                 workers=[self._scheduler.aliases[name]],
                 close_workers=True,
@@ -176,6 +181,9 @@ class Fleet:
             seen = jobs.get(hand.job.job_id)
             if seen is not None:
                 hand.missed, hand.waiting, hand.reason = 0, seen.waiting, seen.reason
+                if seen.waiting and hand.running_since is not None:
+                    self._note_end(hand, "REQUEUED", "the job waits once more")
+                    hand.restarts, hand.running_since = hand.restarts + 1, None
                 if not seen.waiting and hand.running_since is None:
                     hand.running_since = time.monotonic()
                 self._tell_silent(hand, connected)
@@ -183,12 +191,31 @@ class Fleet:
             hand.missed += 1
             if hand.missed < 2 and not hand.came:
                 continue  # the queue may be slow to list what it took
+            if hand.came and not hand.ended and not hand.retired:
+                hand.ended = True
+                text = await self._end_words(hand)
+                self._note_end(hand, self._queue.end_state(text), text)
             if connected:
                 await self._cut_off(hand)
             else:
                 del self._hands[hand.name]
                 if not hand.came:
                     await self._born_dead(hand)
+
+    async def _end_words(self, hand: Hand) -> str:
+        """Ask the queue how a job ended."""
+        command = self._queue.end_command(hand.job.job_id)
+        if command:
+            with contextlib.suppress(RuntimeError, OSError):
+                text = await self._call(command)
+                return " ".join(re.findall(r"\b(?:JobState|Reason|ExitCode)=\S+", text))
+        return ""
+
+    def _note_end(self, hand: Hand, state: str, text: str) -> None:
+        """Note how a job ended, for who judges what befell the trial that it trained."""
+        job = job_name(hand.job.job_id, hand.restarts)
+        with contextlib.suppress(OSError):
+            self._run.note_death(f"job-{job}", {"job": job, "state": state, "text": text})
 
     async def _cut_off(self, hand: Hand) -> None:
         """Part with a worker whose job has ended, such as an old copy on a node that was lost."""
@@ -210,13 +237,7 @@ class Fleet:
 
     async def _evidence(self, hand: Hand) -> str:
         """Tell how a job ended: by the queue, and by its own last words."""
-        found = []
-        command = self._queue.end_command(hand.job.job_id)
-        if command:
-            with contextlib.suppress(RuntimeError, OSError):
-                text = await self._call(command)
-                words = re.findall(r"\b(?:JobState|Reason|ExitCode)=\S+", text)
-                found.append(" ".join(words))
+        found = [await self._end_words(hand)]
         for path in sorted(glob.glob(f"{self._demand.folder}/jobs/*{hand.job.job_id}*")):
             with contextlib.suppress(OSError), open(path, errors="replace") as file:
                 found += [line.strip() for line in file.read()[-4000:].splitlines()[-5:]]

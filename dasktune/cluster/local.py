@@ -30,6 +30,7 @@ CONFIG = {
     # A train function may have child processes, such as a DataLoader's.
     "distributed.worker.daemon": False,
     "distributed.comm.timeouts.connect": "30s",
+    "distributed.nanny.preload": ["dasktune.nanny"],
 }
 """What Dask is told wherever dasktune starts a scheduler or a worker."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import signal
 import time
@@ -16,6 +17,7 @@ from typing import Any
 import click
 import dask
 
+from dasktune.attempt import JOB, job_of_environment
 from dasktune.cluster.local import CONFIG
 from dasktune.worker import SIGNALS
 
@@ -26,6 +28,7 @@ from dasktune.worker import SIGNALS
 @click.option("--nthreads", type=int, default=1)
 @click.option("--resources", default="")
 @click.option("--drain-after", type=float, default=None)
+@click.option("--grace", type=float, default=math.inf)
 @click.option("--death-timeout", type=float, default=300)
 @click.option("--local-directory", default=None)
 @click.option("--interface", default=None)
@@ -47,6 +50,7 @@ async def serve(
     nthreads: int,
     resources: str,
     drain_after: float | None,
+    grace: float,
     tls_ca_file: str | None,
     tls_cert: str | None,
     tls_key: str | None,
@@ -59,6 +63,7 @@ async def serve(
     config: dict[str, Any] = dict(CONFIG)
     if drain_after is not None:
         config["dasktune.worker.leave-at"] = time.time() + drain_after
+        config["dasktune.worker.grace"] = grace
     security = None
     if tls_ca_file is not None:
         security = Security(
@@ -77,6 +82,7 @@ async def serve(
         preload=["dasktune.worker"],
         config=config,
         dashboard=False,
+        env={JOB: job_of_environment()},
         **options,
     )
     loop = asyncio.get_running_loop()

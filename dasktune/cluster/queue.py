@@ -98,6 +98,10 @@ class Queue:
         """Give the command that tells how a job ended, or nothing."""
         return ()
 
+    def end_state(self, words: str) -> str:
+        """Give Slurm's word for how a job ended, from what `end_command` told; or nothing."""
+        return ""
+
 
 class Queued:
     """A cluster whose workers are jobs of a queue.
@@ -210,6 +214,7 @@ class Queued:
         own = self.queue.options(request)
         offers = ",".join(f"{n}={amount:g}" for n, amount in offered(demand.resources).items())
         arguments = ["--resources", offers, "--drain-after", str(request.seconds - request.lead)]
+        arguments += ["--grace", str(request.lead)]
         host = self._value("host")
         if host and host.startswith("127."):
             arguments += ["--host", host]

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from dasktune.cluster.demand import Connection, Demand, check_resources
+from dasktune.cluster.demand import Connection, Demand, check_resources, tell_limits
 from dasktune.errors import ClusterError
 
 CONNECT_SECONDS = 10
@@ -46,6 +46,7 @@ class Running:
             ) from error
         with client:
             check_resources(client, demand.resources)
+            tell_limits(client, demand.tell)
             yield Connection(client)
 
     def script(self, demand: Demand) -> str:

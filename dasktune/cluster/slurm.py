@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 from typing import Any
 
 from dasktune.cluster.queue import Queue, Request, Seen
@@ -52,6 +53,11 @@ class Slurm(Queue):
     def end_command(self, job: str) -> tuple[str, ...]:
         """Ask the controller, which remembers a job for some minutes."""
         return ("scontrol", "-o", "show", "job", job)
+
+    def end_state(self, words: str) -> str:
+        """Read the state; a cancelled one is followed by who did it."""
+        state = re.search(r"JobState=(\w+)", words)
+        return state[1] if state else ""
 
 
 QUEUE = Slurm()

@@ -63,6 +63,7 @@ def read_partial(store: Store, wanted: str = "") -> xr.Dataset:
                 status="failed",
                 seconds=float(failure["seconds"]),
                 error=str(failure["error"]),
+                failure=str(failure.get("failure", "")),
             )
             rows[outcome.target] = (float(failure["when"]), outcome, failure, None)
     for stamp in stamps:

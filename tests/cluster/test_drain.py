@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 
-from dasktune import drain
+from dasktune import drain, pace
 
 
 def test_a_worker_that_is_told_to_leave_moves_its_trial_and_loses_nothing(driver):
@@ -59,6 +60,20 @@ def test_a_trial_that_keeps_no_checkpoint_finishes_before_its_worker_leaves(driv
     assert len(driver.words("epoch")) == 12
 
 
+def test_a_trial_that_would_not_end_in_the_time_that_is_left_is_not_started(driver, monkeypatch):
+    """The worker leaves before its time is over, and the next one starts it."""
+    text = driver.file.read_text()
+    driver.file.write_text(text.replace("trial.checkpoint(model=model, optimizer=optimizer)", ""))
+    # As if a worker were to be ended a second after it has begun: nothing that was measured fits.
+    monkeypatch.setenv("DASK_DASKTUNE__WORKER__DRAIN_AFTER", "1000")
+    monkeypatch.setenv("DASK_DASKTUNE__WORKER__GRACE", "-999")
+    out = driver.finish(driver.start("-j1", "--cluster", "local", "a=1,2", "epochs=2"))
+    assert "too short for another trial" in out
+    assert len({word[2] for word in driver.words("start")}) == 2  # processes
+    assert len(driver.words("start")) == 2
+    assert len(driver.words("epoch")) == 4
+
+
 def test_what_waits_for_a_request_is_told_once(fresh):
     """Also where the request came first; not where it was taken back."""
     told: list[str] = []
@@ -73,9 +88,27 @@ def test_what_waits_for_a_request_is_told_once(fresh):
     assert drain.seconds_left() == 0
 
 
+def test_it_is_too_late_for_what_would_be_cut_off(fresh):
+    """What is measured here decides; without a limit it is never too late."""
+    assert pace.needed() == 0
+    pace.note(60.0, 3, checkpoints=True)
+    pace.note(60.0, 0, checkpoints=True)
+    assert pace.needed() == 20.0
+    pace.forget()
+    pace.note(60.0, 3, checkpoints=False)
+    assert pace.needed() == 60.0
+    assert not drain.too_late_for(1e9)
+    drain.leave_at(time.monotonic() + 30, grace=20)
+    assert drain.too_late_for(60)
+    assert not drain.too_late_for(40)
+    assert not drain.too_late_for(0)
+
+
 @pytest.fixture
 def fresh():
     """Leave the flag of this process as it was."""
     drain.reset()
+    pace.forget()
     yield
     drain.reset()
+    pace.forget()

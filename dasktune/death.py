@@ -1,0 +1,87 @@
+"""Deaths: what is known of a worker process that died, and what it says of its trial. Pure."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dasktune import drain
+from dasktune.failure import Kind, Setback
+
+TIME_WORDS = (drain.TIME_IS_OVER, "SIGUSR1")
+"""Why a worker leaves whose walltime, or lifetime, ends; SIGUSR1 is the warning of Slurm."""
+
+_OF_QUEUE = {
+    "OUT_OF_MEMORY": (Kind.HOST_MEMORY, False),
+    "PREEMPTED": (Kind.PREEMPTED, True),
+    "REQUEUED": (Kind.PREEMPTED, True),
+    "CANCELLED": (Kind.PREEMPTED, True),
+    "TIMEOUT": (Kind.TIME, True),
+    "DEADLINE": (Kind.TIME, True),
+    "NODE_FAIL": (Kind.LOST, True),
+    "BOOT_FAIL": (Kind.LOST, True),
+}
+"""What a queue's word for the end of a job means, and whether it is free."""
+
+
+def judge(
+    record: Mapping[str, Any],
+    ends: Sequence[Mapping[str, Any]],
+    hangs: Sequence[Mapping[str, Any]],
+) -> Setback:
+    """Tell what befell an attempt that did not end by itself.
+
+    Parameters
+    ----------
+    record : mapping
+        What the attempt noted of itself: ``name``, ``epoch``, and ``setback`` or ``leaving``
+        where it could still say so.
+    ends : sequence of mapping
+        What others noted of its process or its job: ``exit`` (a code as of `subprocess`),
+        ``memory`` (why that was memory), ``state`` (the queue's word), ``text``.
+    hangs : sequence of mapping
+        Trainings that hung in its process: the ``names`` that trained as one, how many others
+        were ``beside``, and ``text``.
+    """
+    epoch = int(record.get("epoch", -1))
+    told = record.get("setback")
+    if told:
+        kind = Kind(told["kind"])
+        return Setback(kind, str(told["evidence"]), kind is Kind.PREEMPTED, epoch)
+    for hang in hangs:
+        names = hang["names"]
+        if record["name"] in names:
+            others = bool(hang.get("beside"))
+            return Setback(Kind.HANG, hang["text"], False, epoch, len(names) > 1, others)
+        return Setback(Kind.LOST, f"{names[0]} hung beside it", True, epoch)
+    for end in ends:
+        if end.get("memory"):
+            return Setback(Kind.HOST_MEMORY, f"{_exit_words(end)}{end['memory']}", epoch=epoch)
+    for end in ends:
+        state = str(end.get("state", ""))
+        if state in _OF_QUEUE:
+            kind, free = _OF_QUEUE[state]
+            return Setback(kind, f"the queue says {end.get('text') or state}", free, epoch)
+    leaving = record.get("leaving")
+    if leaving:
+        kind = Kind.TIME if leaving in TIME_WORDS else Kind.PREEMPTED
+        return Setback(kind, f"its worker had to leave ({leaving})", True, epoch)
+    words = [_exit_words(end) for end in ends if "exit" in end]
+    words += [f"the queue says {end['text']}" for end in ends if end.get("text")]
+    text = "; ".join(word.removesuffix("; ") for word in words)
+    return Setback(Kind.LOST, text or "nobody saw how", epoch=epoch)
+
+
+def _exit_words(end: Mapping[str, Any]) -> str:
+    """Write an exit code for people, as the beginning of a sentence."""
+    if "exit" not in end:
+        return ""
+    code = int(end["exit"])
+    number = -code if code < 0 else code - 128 if 128 < code < 160 else 0
+    if number:
+        try:
+            return f"killed by {signal.Signals(number).name}; "
+        except ValueError:
+            return f"killed by signal {number}; "
+    return f"it exited with status {code}; "

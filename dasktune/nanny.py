@@ -1,0 +1,110 @@
+"""What every nanny of dasktune loads (Dask's ``--preload-nanny``): it notes how its worker ended.
+
+A process that is killed can say nothing any more. Its nanny knows the exit code, and the kernel
+whether it was for want of memory; both are put into the folders of the runs that the worker
+trained for, where the next attempt at its trials looks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import tempfile
+import uuid
+from typing import Any
+
+from dasktune.attempt import WATCHED
+from dasktune.runfolder import RunFolder
+
+
+def dask_setup(nanny: Any) -> None:
+    """Give the worker a file to say in whom it works for, and note its end there."""
+    path = f"{tempfile.gettempdir()}/dasktune-{os.getuid()}-{uuid.uuid4().hex}.work"
+    nanny.env = {**nanny.env, WATCHED: path}
+    nanny.dasktune_work = path
+    kills = [oom_kills()]
+    ended = nanny._on_worker_exit_sync
+
+    def note(code: int) -> None:
+        with contextlib.suppress(Exception):  # Dask's own duties come first
+            before, kills[0] = kills[0], oom_kills()
+            limited = getattr(nanny.memory_manager, "_last_terminated_pid", -1)
+            note_end(path, code, before, kills[0], limited)
+        ended(code)
+
+    nanny._on_worker_exit_sync = note
+
+
+def dask_teardown(nanny: Any) -> None:
+    """Remove the file."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.unlink(nanny.dasktune_work)
+
+
+def note_end(path: str, code: int, before: int, after: int, limited: int = -1) -> None:
+    """Note how a worker ended, in the folder of each run that it trained for.
+
+    Parameters
+    ----------
+    path : str
+        The file in which it said so.
+    code : int
+        Its exit code; negative for a signal.
+    before, after : int
+        How many processes the kernel had killed for want of memory.
+    limited : int
+        The process that the nanny itself ended, since it held more than Dask allows it.
+    """
+    try:
+        with open(path) as file:
+            work = json.load(file)
+    except (OSError, ValueError):
+        return
+    end: dict[str, Any] = {
+        "host": socket.gethostname(),
+        "pid": work["pid"],
+        "exit": code,
+        "memory": memory_words(code, before, after, limited == work["pid"]),
+    }
+    for run in work["runs"]:
+        if os.path.isdir(run):
+            RunFolder(run).note_death(f"{end['host']}-{end['pid']}", end)
+    os.unlink(path)
+
+
+def memory_words(code: int, before: int, after: int, limited: bool) -> str:
+    """Say why an end was for want of memory; empty where nothing speaks for it."""
+    if limited:
+        return "it held more memory than Dask allows a worker"
+    if code in (-signal.SIGKILL, 128 + signal.SIGKILL) and after > before:
+        return "the kernel ended a process here for want of memory"
+    return ""
+
+
+def oom_kills(proc: str = "/proc", cgroups: str = "/sys/fs/cgroup") -> int:
+    """Count the processes that the kernel has killed for want of memory, as far as it tells.
+
+    Parameters
+    ----------
+    proc, cgroups : str
+        Where the kernel tells: of this process's group, which is a queue's job, or else of the
+        whole machine.
+    """
+    group = ""
+    with contextlib.suppress(OSError), open(f"{proc}/self/cgroup") as file:
+        for line in file:
+            _, controllers, path = line.rstrip("\n").split(":", 2)
+            if not controllers:
+                group = f"{cgroups}{path}/memory.events"
+            elif "memory" in controllers.split(","):
+                group = f"{cgroups}/memory{path}/memory.oom_control"
+                break
+    for source in (group, f"{proc}/vmstat"):
+        with contextlib.suppress(OSError, ValueError), open(source) as file:
+            found = [int(words[1]) for line in file if (words := line.split())[0] == "oom_kill"]
+            if found:
+                return sum(found)
+    return 0

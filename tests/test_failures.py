@@ -1,0 +1,529 @@
+"""Failures have kinds: each is provoked, recognised, recorded, and borne as it should be."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import dasktune as dt
+from dasktune.attempt import Attempt, setbacks
+from dasktune.cluster import tell_limits
+from dasktune.company import among
+from dasktune.death import judge
+from dasktune.errors import ClusterError, UsageError
+from dasktune.failure import Kind, Setback, cause_of, kind_of
+from dasktune.giveup import GiveUp
+from dasktune.leniency import must_be_apart, tries_again, verdict_on
+from dasktune.nanny import memory_words, note_end, oom_kills
+from dasktune.outcome import Outcome
+from dasktune.patience import Patience
+from dasktune.runfolder import RunFolder
+from dasktune.stamp import read_stamp
+
+UGLY = """
+import ctypes
+import os
+import sys
+import time
+
+import numpy as np
+import torch
+import xarray as xr
+
+import dasktune as dt
+
+HERE = os.path.dirname(__file__)
+
+
+def note(word):
+    with open(f"{HERE}/log", "a") as file:
+        file.write(f"{word} {os.getpid()}\\n")
+
+
+def first(word):
+    try:
+        os.close(os.open(f"{HERE}/{word}", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
+def preprocess():
+    return {"train": xr.Dataset({"x": ("row", np.zeros(4, "float32"))})}
+
+
+def train(trial, data):
+    how = trial.config.how
+    note(f"start {how}")
+    here = f"{HERE}/here-{how}-{os.getpid()}"
+    open(here, "w").close()
+    try:
+        if how == "raise":
+            raise RuntimeError(f"told to fail by {how}")
+        if how == "flaky" and first("flaky"):
+            raise OSError("the network is gone")
+        if how == "memory":
+            raise MemoryError("no room for 8 GB")
+        if how == "gpu":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        if how == "nan":
+            trial.report(score=float("nan"))
+            return
+        if how == "stuck":  # in C, and without letting go of the interpreter
+            print("about to hang")
+            ctypes.PyDLL(None).sleep(1000)
+        if how == "hog" and first("hog"):
+            hog = np.ones(3 * 10**9, "uint8")
+            time.sleep(60)
+        if how.startswith("packed"):
+            if first(f"came-{how}"):
+                while len([n for n in os.listdir(HERE) if n.startswith("came-")]) < 2:
+                    time.sleep(0.05)
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            time.sleep(0.5)
+            others = [n for n in os.listdir(HERE) if n.startswith("here-packed")]
+            note("alone" if len(others) == 1 else "crowded")
+        for epoch in trial.epochs(3):
+            time.sleep(0.1)
+            trial.report(score=epoch)
+    finally:
+        os.unlink(here)
+    note(f"end {how}")
+
+
+space = dt.Space(how=dt.choice("fine", "raise", "memory", "gpu", "nan", "flaky", "stuck"))
+pipeline = dt.Pipeline(space, preprocess, train, objective="max score")
+"""
+
+
+class Ugly:
+    """A folder with a pipeline whose trials fail as their config says."""
+
+    def __init__(self, folder: Path, run_cli) -> None:
+        self.folder = folder
+        self.file = folder / "ugly.py"
+        self.file.write_text(UGLY)
+        self.root = folder / "dist" / "ugly"
+        self._run_cli = run_cli
+
+    def cli(self, command: str, *words: str):
+        """Run a command in this process."""
+        where = ["-f", str(self.file), "--store", str(self.folder / "dist")]
+        return self._run_cli([command, *where, *words])
+
+    def make(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a make with real workers."""
+        command = [sys.executable, "-m", "dasktune", "make", "-f", str(self.file)]
+        return subprocess.run(
+            [*command, "--store", str(self.folder / "dist"), *words],
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+
+    def words(self, kind: str) -> list[str]:
+        """List what trials noted, of a kind."""
+        log = self.folder / "log"
+        lines = log.read_text().splitlines() if log.exists() else []
+        return [line for line in lines if line.startswith(kind)]
+
+    def space(self, *how: str) -> None:
+        """Let the trials be these."""
+        text = self.file.read_text()
+        head, _, tail = text.partition("space = dt.Space(")
+        tail = tail.partition("\n")[2]
+        self.file.write_text(
+            f"{head}space = dt.Space(how=dt.choice({', '.join(map(repr, how))}))\n{tail}"
+        )
+
+    def body(self, how: str) -> dict:
+        """Read the stamp of a trial."""
+        path = next((self.root / "trained").glob(f"how={how}-*"))
+        stamp = read_stamp(str(path / ".stamp"))
+        assert stamp is not None
+        return stamp.body
+
+    def error(self, how: str) -> dict:
+        """Read the record of a trial's failure."""
+        path = next((self.root / "failed").glob(f"how={how}-*"))
+        return {**json.loads((path / "error.json").read_text()), "folder": path}
+
+
+@pytest.fixture
+def ugly(tmp_path, run_cli, monkeypatch):
+    """Give a folder with a pipeline whose trials fail."""
+    monkeypatch.chdir(tmp_path)
+    return Ugly(tmp_path, run_cli)
+
+
+def test_each_kind_of_exception_is_told_apart_and_recorded_on_its_trial(ugly):
+    """In the dataset, the record, the summary, status and why; NaN is a result."""
+    ugly.space("fine", "raise", "memory", "gpu", "nan")
+    result = ugly.cli("make", "--cluster", "none", "-i")
+    assert result.code == 0, result.err
+    words = "3 failed (1 exception, 1 out of memory, 1 out of GPU memory), 1 of them with NaN"
+    assert words in result.out
+    dataset = dt.open_results(ugly.root)
+    kinds = dict(zip(dataset.how.values, dataset.failure.values, strict=True))
+    assert kinds == {
+        "fine": "",
+        "raise": "exception",
+        "memory": "out of memory",
+        "gpu": "out of GPU memory",
+        "nan": "NaN",
+    }
+    assert dataset.status.values.tolist() == ["ok", *["failed"] * 3, "ok"]
+    assert ugly.error("raise")["failure"] == "exception"
+    status = ugly.cli("status").out
+    assert "failed        3 (1 exception, 1 out of memory, 1 out of GPU memory)" in status
+    assert json.loads(ugly.cli("status", "--json").out)["failures"]["out of memory"] == 1
+    why = ugly.cli("why", "trained/how=gpu").out
+    assert "out of GPU memory: OutOfMemoryError: CUDA out of memory." in why
+    assert "tried again after out of GPU memory" in why
+    assert "log.txt" in why
+    table = ugly.cli("results", "--trials").out
+    assert "out of GPU memory" in table
+    assert "NaN" in table
+    # Memory is tried once more, with nothing beside; NaN and exceptions are not.
+    starts = [word.split()[1] for word in ugly.words("start")]
+    assert starts == ["fine", "raise", "memory", "memory", "gpu", "gpu", "nan"]
+    ugly.cli("make", "--cluster", "none", "-i")
+    assert len(ugly.words("start nan")) == 1
+
+
+def test_partial_results_tell_the_kinds_as_well(ugly):
+    """From the records, before anything is collated."""
+    ugly.space("fine", "raise")
+    assert ugly.cli("make", "--cluster", "none", "-k").code == 2
+    table = json.loads(ugly.cli("results", "--trials", "--json").out)
+    assert [row["failure"] for row in sorted(table, key=lambda row: row["how"])] == [
+        "",
+        "exception",
+    ]
+
+
+def test_retries_forgive_exceptions_and_nothing_is_retried_without(ugly):
+    """The setback stays on record."""
+    ugly.space("flaky")
+    failed = ugly.cli("make", "--cluster", "none")
+    assert failed.code == 2
+    assert "OSError: the network is gone" in failed.err
+    (ugly.folder / "flaky").unlink()
+    result = ugly.cli("make", "--cluster", "none", "--retries", "1")
+    assert result.code == 0, result.err
+    assert "is tried again after OSError: the network is gone" in result.out
+    assert len(ugly.words("start flaky")) == 3
+    assert ugly.body("flaky")["setbacks"][0]["kind"] == "exception"
+    assert "tried again after exception: OSError" in ugly.cli("why", "trained/how=flaky").out
+    assert not list((ugly.root / "failed").iterdir())
+    ugly.space("raise")
+    assert ugly.cli("make", "--cluster", "none", "--retries", "2").code == 2
+    assert len(ugly.words("start raise")) == 3
+    assert len(ugly.error("raise")["setbacks"]) == 2
+
+
+def test_trials_that_crowd_a_gpu_are_tried_again_each_with_nothing_beside(ugly):
+    """Two workers that share it: both run out of memory together, and both fit alone."""
+    ugly.space("packed1", "packed2")
+    done = ugly.make("-j2", "--cluster", "local")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(ugly.words("start")) == 4
+    assert len(ugly.words("alone")) == 2
+    assert ugly.words("crowded") == []
+    for how in ("packed1", "packed2"):
+        assert [s["kind"] for s in ugly.body(how)["setbacks"]] == ["out of GPU memory"]
+
+
+def test_on_a_cluster_of_others_a_hang_and_a_limit_on_memory_are_told_and_cost_no_other(ugly):
+    """One worker with two threads, which Dask's own nanny ends when it holds too much."""
+    from distributed import Client, LocalCluster
+
+    ugly.space("fine", "stuck", "hog")
+    sweep = dt.Sweep.load(str(ugly.file), store=str(ugly.folder / "dist"))
+    events = []
+    with (
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=2,
+            host="127.0.0.1",
+            dashboard_address=None,
+            resources={"GPU": 2},
+            memory_limit="2GB",
+            silence_logs=50,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        options = dt.Options(cluster=client, ignore_errors=True, trial_timeout=8)
+        summary = dt.make(sweep, options=options, observe=events.append)
+        tell_limits(client, events.append)  # once more
+    assert summary.exit_code == 0
+    found = {o.target.partition("=")[2].partition("-")[0]: o for o in summary.outcomes.values()}
+    assert found["fine"].status == "ok", found["fine"]
+    assert found["hog"].status == "ok"
+    assert found["stuck"].failure == Kind.HANG
+    assert re.match(r"no report for 8 s; it hung at ugly.py:\d+ in train", found["stuck"].error)
+    kinds = [setback["kind"] for setback in ugly.body("hog")["setbacks"]]
+    assert "out of memory" in kinds
+    assert set(kinds) <= {"out of memory", "worker lost", "hang"}
+    log = (ugly.error("stuck")["folder"] / "log.txt").read_text()
+    assert "about to hang" in log
+    assert "in train" in log
+    notes = [event["text"] for event in events if event["event"] == "note"]
+    assert sum("gives up a trial that was on 4 workers" in note for note in notes) == 1
+
+
+def test_a_hang_needs_a_worker_that_can_be_ended(ugly):
+    """Not this process, and not one that nobody starts again."""
+    from distributed import Client
+
+    result = ugly.cli("make", "--cluster", "none", "--trial-timeout", "5")
+    assert result.code == 2
+    assert "with --cluster none there is only this process" in result.err
+    ugly.space("fine")
+    sweep = dt.Sweep.load(str(ugly.file), store=str(ugly.folder / "dist"))
+    with Client(
+        processes=False, n_workers=1, dashboard_address=None, resources={"GPU": 1}
+    ) as client:
+        with pytest.raises(ClusterError, match="1 of 1 workers have no nanny"):
+            dt.make(sweep, options=dt.Options(cluster=client, trial_timeout=5))
+
+
+@pytest.mark.parametrize("flag", ["-k", "-i"])
+def test_a_sweep_whose_first_trials_all_fail_in_the_same_way_stops_and_says_so(project, flag):
+    """Also where failures are borne; but not if that is asked for."""
+    project.edit('    print("training", trial.id)', "    raise KeyError(trial.id)")
+    result = project.make(flag, "--give-up-after", "3")
+    assert result.code == 2
+    assert len(project.ran()) == 4
+    assert re.search(
+        r"\*\*\* the first 3 trials all failed with KeyError at toy.py:\d+", result.err
+    )
+    assert not (project.root / "collated.zarr").exists()
+    assert project.make(flag, "--give-up-after", "0").code == (2 if flag == "-k" else 0)
+    assert len(project.ran()) == 4
+
+
+def test_how_long_failures_are_borne_is_configured_and_checked(project, monkeypatch):
+    """The command line comes before Dask's configuration."""
+    import dask
+
+    with dask.config.set({"dasktune.retries": 2, "dasktune.trial-timeout": 60}):
+        assert dt.Options().patience == Patience(2, 60)
+        assert dt.Options(retries=1, give_up_after=3).patience == Patience(1, 60, 3)
+    assert "retries is a whole number" in project.make("--retries", "-1").err
+    assert "trial_timeout is a number of seconds" in project.make("--trial-timeout", "nan").err
+    with pytest.raises(UsageError, match="give_up_after"):
+        Patience(give_up_after=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ValueError("no"), Kind.EXCEPTION),
+        (MemoryError(), Kind.HOST_MEMORY),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), Kind.HOST_MEMORY),
+        (OSError(12, "Cannot allocate memory"), Kind.HOST_MEMORY),
+        (torch.OutOfMemoryError("CUDA out of memory."), Kind.GPU_MEMORY),
+        (RuntimeError("CUDA error: out of memory"), Kind.GPU_MEMORY),
+        (type("KilledWorker", (Exception,), {})(), Kind.LOST),
+    ],
+)
+def test_an_exception_is_told_by_its_name_and_its_words(error, kind):
+    """Also where it was raised from another."""
+    assert kind_of(error) is kind
+    with pytest.raises(RuntimeError) as outer:
+        raise RuntimeError("in epoch 3") from error
+    assert kind_of(outer.value) is kind
+    assert re.fullmatch(r"RuntimeError at test_failures.py:\d+", cause_of(outer.value))
+
+
+def lost(**more):
+    """Give a death that counts."""
+    return Setback(Kind.LOST, "killed by SIGSEGV", **more)
+
+
+def test_deaths_count_and_what_came_from_outside_does_not():
+    """Three of the first are too many; of the second there are never too many."""
+    free = [Setback(kind, "", free=True) for kind in (Kind.PREEMPTED, Kind.LOST)] * 50
+    assert verdict_on([*free, lost(), lost()], -1).kind is None
+    verdict = verdict_on([lost(), *free, lost(), lost()], -1)
+    assert verdict.kind is Kind.LOST
+    assert "died 3 times while it trained (at last: killed by SIGSEGV)" in verdict.text
+
+
+def test_time_that_runs_out_counts_only_where_no_checkpoint_was_come_to():
+    """Else a trial longer than the walltime would never end, or be started for ever."""
+    gets_on = [Setback(Kind.TIME, "", True, epoch) for epoch in range(-1, 50)]
+    assert verdict_on(gets_on, 50).kind is None
+    stands = [Setback(Kind.TIME, "", True, -1)] * 3
+    assert verdict_on(stands[:2], -1).kind is None
+    verdict = verdict_on(stands, -1)
+    assert verdict.kind is Kind.TIME
+    assert "longer walltime" in verdict.text
+    assert verdict_on(stands, 2).kind is None
+
+
+def test_memory_is_tried_once_more_alone_and_a_hang_never():
+    """Unless others were trained in the same process: then it may have been their fault."""
+    for kind in (Kind.HOST_MEMORY, Kind.GPU_MEMORY):
+        assert verdict_on([Setback(kind, "")], -1).alone is kind
+        assert verdict_on([Setback(kind, ""), lost(), Setback(kind, "")], -1).kind is kind
+        assert tries_again(kind, [], retries=0)
+        assert not tries_again(kind, [Setback(kind, "")], retries=5)
+    hang = Setback(Kind.HANG, "no report for 5 s")
+    assert verdict_on([hang], -1).kind is Kind.HANG
+    beside = Setback(Kind.HANG, "", beside=True)
+    assert verdict_on([beside], -1) == verdict_on([], -1).__class__(alone=Kind.HANG)
+    assert verdict_on([beside, beside], -1).kind is Kind.HANG
+    together = Setback(Kind.HANG, "", together=True)
+    assert verdict_on([together], -1).kind is None
+    assert must_be_apart([together]) == "the group hung"
+    assert must_be_apart([lost(), lost()])
+    assert not must_be_apart([lost(), lost(free=True)])
+
+
+@pytest.mark.parametrize(
+    ("record", "ends", "expected"),
+    [
+        ({}, [], (Kind.LOST, False, "nobody saw how")),
+        ({}, [{"exit": -11}], (Kind.LOST, False, "killed by SIGSEGV")),
+        (
+            {},
+            [{"exit": 137, "memory": "want"}],
+            (Kind.HOST_MEMORY, False, "killed by SIGKILL; want"),
+        ),
+        ({}, [{"exit": 3}], (Kind.LOST, False, "it exited with status 3")),
+        (
+            {},
+            [{"state": "OUT_OF_MEMORY", "text": "x"}],
+            (Kind.HOST_MEMORY, False, "the queue says x"),
+        ),
+        ({}, [{"state": "PREEMPTED"}], (Kind.PREEMPTED, True, "the queue says PREEMPTED")),
+        ({}, [{"state": "TIMEOUT"}], (Kind.TIME, True, "the queue says TIMEOUT")),
+        ({}, [{"state": "NODE_FAIL"}], (Kind.LOST, True, "the queue says NODE_FAIL")),
+        ({}, [{"state": "FAILED", "text": "y"}], (Kind.LOST, False, "the queue says y")),
+        ({"leaving": "SIGTERM"}, [], (Kind.PREEMPTED, True, "its worker had to leave (SIGTERM)")),
+        ({"leaving": "its time is over"}, [{"exit": -9}], (Kind.TIME, True, None)),
+        ({"leaving": "SIGTERM"}, [{"state": "TIMEOUT"}], (Kind.TIME, True, None)),
+    ],
+)
+def test_a_death_is_judged_by_what_others_saw_of_it(record, ends, expected):
+    """The nanny, the kernel, the queue, and what the worker could still say."""
+    found = judge({"name": "a", **record}, ends, [])
+    assert (found.kind, found.free) == expected[:2]
+    assert expected[2] in (None, found.evidence)
+
+
+def test_what_hung_is_told_apart_from_what_was_trained_beside_it():
+    """The others lose nothing by it."""
+    hangs = [{"names": ["a"], "text": "no report"}]
+    assert judge({"name": "a"}, [{"exit": 1}], hangs).kind is Kind.HANG
+    other = judge({"name": "b"}, [{"exit": 1}], hangs)
+    assert (other.kind, other.free) == (Kind.LOST, True)
+    assert judge({"name": "b"}, [], [{"names": ["a", "b"], "text": ""}]).together
+
+
+def test_one_cause_of_all_first_failures_ends_a_sweep_and_two_do_not():
+    """Nor does what is the cluster's fault, nor one success."""
+    bad = Outcome("t", "", status="failed", failure=Kind.EXCEPTION, cause="KeyError at a.py:1")
+    other = Outcome("t", "", status="failed", failure=Kind.EXCEPTION, cause="KeyError at a.py:2")
+    lost = Outcome("t", "", status="failed", failure=Kind.LOST, cause="worker lost")
+    good = Outcome("t", "")
+    left = Outcome("t", "", status="interrupted")
+
+    def told(*outcomes):
+        hope = GiveUp(3)
+        return [bool(hope.take(outcome)) for outcome in outcomes]
+
+    assert told(bad, left, bad, bad, bad) == [False, False, False, True, False]
+    assert not any(told(bad, other, bad, bad, bad))
+    assert not any(told(bad, good, bad, bad, bad))
+    assert not any(told(lost, lost, lost, lost))
+    assert not GiveUp(0).take(bad)
+
+
+def test_the_kernels_count_of_kills_is_read_of_the_job_or_else_of_the_machine(tmp_path):
+    """Of control groups of either version."""
+    proc, groups = tmp_path / "proc", tmp_path / "cgroup"
+    (proc / "self").mkdir(parents=True)
+    (proc / "vmstat").write_text("nr_free_pages 5\noom_kill 7\n")
+    assert oom_kills(str(proc), str(groups)) == 7
+    (proc / "self" / "cgroup").write_text("0::/job_3\n")
+    (groups / "job_3").mkdir(parents=True)
+    (groups / "job_3" / "memory.events").write_text("oom 3\noom_kill 2\n")
+    assert oom_kills(str(proc), str(groups)) == 2
+    (proc / "self" / "cgroup").write_text("4:cpu,memory:/job_3\n0::/\n")
+    (groups / "memory" / "job_3").mkdir(parents=True)
+    (groups / "memory" / "job_3" / "memory.oom_control").write_text("under_oom 0\noom_kill 1\n")
+    assert oom_kills(str(proc), str(groups)) == 1
+    assert memory_words(-9, 1, 2, False)
+    assert memory_words(-15, 0, 0, True)
+    assert not memory_words(-9, 1, 1, False)
+    assert not memory_words(-11, 1, 2, False)
+
+
+def test_a_nanny_notes_the_end_of_its_worker_where_the_next_attempt_looks(tmp_path, monkeypatch):
+    """In the run that the worker had something in training for, and no other."""
+    work = tmp_path / "work"
+    monkeypatch.setenv("DASKTUNE_WATCHED", str(work))
+    run = RunFolder(str(tmp_path / "run"))
+    attempt = Attempt(run, "a-k")
+    note_end(str(work), -9, before=0, after=1)
+    [setback] = Attempt(run, "a-k").past()
+    assert setback.kind is Kind.HOST_MEMORY
+    assert setback.evidence.startswith("killed by SIGKILL; the kernel ended")
+    assert not attempt.holds()
+    second = Attempt(run, "b-k")
+    second.end()
+    note_end(str(work), -9, before=0, after=0)
+    assert len(run.deaths()) == 1
+    note_end(str(tmp_path / "nothing"), -9, before=0, after=0)  # a worker that had nothing to do
+
+
+def test_the_newest_attempt_holds_and_others_can_undo_nothing(tmp_path):
+    """Numbers are taken exclusively; an old copy that ends removes nothing of the new one's."""
+    run = RunFolder(str(tmp_path / "run"))
+    first = Attempt(run, "a-k")
+    assert first.holds()
+    second = Attempt(run, "a-k")
+    third = Attempt(run, "a-k")
+    assert [a.holds() for a in (first, second, third)] == [False, False, True]
+    first.leaving("SIGTERM")
+    second.give_back(Kind.PREEMPTED, "late")
+    first.end()
+    assert third.holds()
+    assert [s.evidence for s in third.past()] == ["nobody saw how"] * 2
+    third.give_back(Kind.PREEMPTED, "SIGTERM")
+    assert setbacks(run, "a-k")[-1].kind is Kind.PREEMPTED
+    fourth = Attempt(run, "a-k")
+    assert fourth.number == 4
+    assert run.running() == ["a-k"]
+    fourth.end()
+    assert run.running() == []
+    assert setbacks(run, "a-k") == []
+
+
+def test_who_must_be_alone_waits_for_the_others_and_they_for_it(tmp_path, monkeypatch):
+    """On the GPU that they share, and not on others."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    refused = iter([True, True, False])
+    with among("run"), among("run"):
+        with among("run", Kind.GPU_MEMORY, lambda: next(refused)):
+            pass
+        assert next(refused, "none") == "none"  # it waited, and then went without
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
+        with among("run", Kind.GPU_MEMORY, lambda: pytest.fail("nobody is there")):
+            refused = iter([True, False])
+            with among("run", None, lambda: next(refused)):
+                pass
+            assert next(refused, "none") == "none"
+    with among("run", Kind.HOST_MEMORY, lambda: pytest.fail("nobody is there")):
+        pass
