@@ -112,6 +112,17 @@ class RunFolder:
         with open(f"{self.path}/{name}", "rb") as file:
             return pickle.load(file)
 
+    def note_job(self, number: str) -> None:
+        """Note a job that a queue has of this run."""
+        with contextlib.suppress(OSError), open(f"{self.path}/queued", "a") as file:
+            file.write(f"{number}\n")
+
+    def queued(self) -> list[str]:
+        """List the jobs that a queue had, or has, of this run."""
+        with contextlib.suppress(OSError), open(f"{self.path}/queued") as file:
+            return file.read().split()
+        return []
+
     def running(self) -> list[str]:
         """List the targets that are being attempted."""
         with contextlib.suppress(OSError):

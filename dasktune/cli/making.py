@@ -216,7 +216,7 @@ def _start_ahead(options: dict[str, Any]) -> None:
 
 
 def _searched(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: options[name] for name in ("search", "best", "seeds")}
+    return {name: options[name] for name in ("search", "best", "seeds", "sources")}
 
 
 def _request(targets: list[str], options: dict[str, Any]) -> Request:
