@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
+import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
@@ -15,7 +17,9 @@ from rich.text import Text
 from dasktune.dispatch import Dispatch
 from dasktune.dispatching import standing
 from dasktune.look import Look
+from dasktune.outcome import Outcome
 from dasktune.runfolder import run_folders
+from dasktune.screen import duration
 
 if TYPE_CHECKING:
     from dasktune.cluster.queue import Seen
@@ -71,6 +75,7 @@ class Attachment:
         self._asked_at = -ASK_EVERY
         self._missed = 0
         self._reader = _Reader(dispatch.log)
+        self._shares: dict[str, _Reader] = {}
         self._look: Look | None = None
         self.text = ""
         self.code: int | None = None
@@ -90,7 +95,21 @@ class Attachment:
             if not self._missed or self.code is not None:
                 self.text = found.text
         self._see()
-        return self._reader.lines()
+        return [*self._trained(), *self._reader.lines()]
+
+    def _trained(self) -> Iterator[str]:
+        """Tell what the jobs of an array have noted."""
+        for path in sorted(glob.glob(f"{glob.escape(self._dispatch.path)}/shares/*.jsonl")):
+            for line in self._shares.setdefault(path, _Reader(path)).lines():
+                try:
+                    outcome = Outcome(**json.loads(line))
+                except (ValueError, TypeError):
+                    continue
+                good = outcome.status == "ok"
+                value = f"{outcome.value:.5g}" if outcome.value is not None else ""
+                text = f"{value}  {duration(outcome.seconds)}" if good else outcome.error
+                verb = "train" if good else outcome.status.upper() + " train"
+                yield f"{verb} {outcome.target.removeprefix('trained/')}  {text}"
 
     def _see(self) -> None:
         """Find the run that the driver drives now."""
@@ -159,8 +178,9 @@ def attach(
             transient=True,
         ):
             while seen.code is None:
-                for line in filter(_worth_a_line, seen.again()):
-                    console.print(Text(line))
+                lines = [*filter(_worth_a_line, seen.again())]
+                if lines:
+                    console.print(Text("\n".join(lines)), soft_wrap=True)
                 if seen.code is None:
                     sleep(LOOK_EVERY)
     print(f"dasktune: {dispatch.name} {seen.text}", file=stream, flush=True)

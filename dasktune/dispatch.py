@@ -17,6 +17,9 @@ from typing import Any, Literal
 
 from dasktune.commit import write_atomically
 
+Role = Literal["driver", "prepare", "train", "finish"]
+"""What a job of a dispatch does; the last three are those of an array."""
+
 KEPT = 10
 """Dispatches that are over and whose folders stay."""
 
@@ -73,12 +76,12 @@ class Job:
     ----------
     number : str
         What the queue calls it.
-    role : str
-        ``"driver"``; of an array ``"prepare"``, ``"train"`` or ``"finish"``.
+    role : Role
+        What it does.
     """
 
     number: str
-    role: str = "driver"
+    role: Role = "driver"
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from dasktune.dispatch import Dispatch, Job
+from dasktune.dispatch import Dispatch, Job, Order, Role
+from dasktune.errors import ClusterError, UsageError
 
 if TYPE_CHECKING:
     from dasktune.cluster.jobs import Jobs
@@ -42,29 +43,80 @@ def jobs_of(dispatch: Dispatch) -> Jobs:
     return Jobs(order.cluster, order.settings, demand)
 
 
-def send_driver(dispatch: Dispatch, after: str = "") -> str:
-    """Send the driver's job, the first or the next, and give its number.
+def roles_of(order: Order) -> tuple[Role, ...]:
+    """Name the jobs that a dispatch begins with, each of which waits for the one before."""
+    return ("prepare", "train", "finish") if order.kind == "array" else ("driver",)
+
+
+def send(dispatch: Dispatch, roles: Sequence[Role], *, after: str = "", count: int = 0) -> str:
+    """Send jobs of a dispatch, each of which waits for the end of the one before.
 
     Parameters
     ----------
     dispatch : Dispatch
-        What it is to make.
+        What they are to make.
+    roles : sequence of str
+        What each does.
     after : str, optional
-        The job whose end it waits for.
+        The job whose end the first one waits for.
+    count : int
+        Jobs of an array; as many as were ordered, if not given.
+
+    Returns
+    -------
+    str
+        The number of the first.
 
     Raises
     ------
     ClusterError
-        If the queue refuses it.
+        If the queue refuses one; those before it are cancelled.
     """
-    order, jobs = dispatch.order(), jobs_of(dispatch)
-    whole = order.kind == "whole"
-    request = jobs.of_worker(order.count, requeue=True) if whole else jobs.of_driver()
-    words = ["-m", "dasktune", "drive", os.path.abspath(dispatch.path)]
-    words += ["--seconds", str(request.seconds), "--lead", str(request.lead)]
-    number = jobs.submit(words, request, log=dispatch.log, after=after)
-    dispatch.add(Job(number))
-    return number
+    from dasktune.cluster.jobs import cancel
+
+    jobs = jobs_of(dispatch)
+    if len(roles) > 1 and not jobs.queue.after("1"):
+        raise UsageError(f"{jobs.queue.kind!r} lets no job wait for another; use no --array.")
+    sent: list[str] = []
+    try:
+        for step in _steps(dispatch, jobs, roles, count):
+            number = jobs.submit(**step, after=sent[-1] if sent else after)
+            sent.append(number)
+    except ClusterError:
+        cancel(jobs.queue, sent)
+        raise
+    for role, number in zip(roles, sent, strict=True):
+        dispatch.add(Job(number, role))
+    return sent[0]
+
+
+def scripts(dispatch: Dispatch) -> list[str]:
+    """Write the scripts of the jobs that a dispatch begins with; nothing is sent."""
+    roles = roles_of(dispatch.order())
+    jobs = jobs_of(dispatch)
+    steps = _steps(dispatch, jobs, roles, 0)
+    return [jobs.script(**step, after="JOB" if n else "") for n, step in enumerate(steps)]
+
+
+def _steps(
+    dispatch: Dispatch, jobs: Jobs, roles: Sequence[Role], count: int
+) -> Iterator[dict[str, Any]]:
+    """Give what each job runs, asks for, and is."""
+    order, folder = dispatch.order(), os.path.abspath(dispatch.path)
+    for role in roles:
+        array = (count or order.count) if role == "train" else 0
+        if order.kind == "whole":
+            request = jobs.of_worker(order.count, requeue=True)
+        elif role in ("train", "prepare"):
+            request = jobs.of_worker(requeue=True)
+            request = request if array else replace(request, gpus=0)
+        else:
+            request = jobs.of_driver()
+        command = ["drive"] if role == "driver" else ["share", role]
+        words = ["-m", "dasktune", *command, folder]
+        words += ["--seconds", str(request.seconds), "--lead", str(request.lead)]
+        log = "" if array else f"{folder}/log.txt"
+        yield {"words": words, "request": request, "log": log, "array": array}
 
 
 def standing(dispatch: Dispatch, seen: Mapping[str, Seen] | None) -> Standing:

@@ -32,6 +32,7 @@ class Commands(click.Group):
         "attach": "submitting",
         "cancel": "submitting",
         "drive": "driving",
+        "share": "sharing",
         "debug": "making",
         "export-makefile": "making",
         "node": "making",
@@ -39,7 +40,7 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """List the commands that users call."""
-        return [name for name in self.HOMES if name not in ("node", "drive")]
+        return [name for name in self.HOMES if name not in ("node", "drive", "share")]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import a command."""

@@ -135,11 +135,11 @@ class _Driver:
             self._send(after=mine)
 
     def _send(self, after: str = "") -> None:
-        from dasktune.dispatching import send_driver
+        from dasktune.dispatching import send
 
         for pause in (2, 5, 10, 0):
             try:
-                self._successor = send_driver(self._dispatch, after=after)
+                self._successor = send(self._dispatch, ["driver"], after=after)
                 return
             except ClusterError as error:
                 click.echo(f"dasktune: {error}")

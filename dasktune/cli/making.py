@@ -98,9 +98,9 @@ def make(words: tuple[str, ...], **options: Any) -> int:
         ignore_errors=options["ignore_errors"],
         fuse=options["fuse"],
     )
-    with _progress(sweep, options) as progress:
+    with display_of(sweep, options) as progress:
         summary = run(sweep, request, how, progress)
-    code = _conclude(sweep, summary, options)
+    code = conclude(sweep, summary, options)
     return max(code, 2 if unknown else 0) if code >= 0 else code
 
 
@@ -254,7 +254,8 @@ def _console() -> Any:
     return terminal()
 
 
-def _progress(sweep: Sweep, options: dict[str, Any]) -> Progress:
+def display_of(sweep: Sweep, options: dict[str, Any]) -> Progress:
+    """Give what shows a run in this terminal, or file."""
     from dasktune.progress import Display, JsonLines, Lines, Progress
 
     objective = sweep.pipeline.objective
@@ -311,7 +312,7 @@ def _tell_failure(sweep: Sweep, target: str, error: str) -> None:
     click.echo(f"dasktune: *** [{sweep.file}: {target}] {error}{log}", err=True)
 
 
-def _conclude(sweep: Sweep, summary: Summary, options: dict[str, Any]) -> int:
+def conclude(sweep: Sweep, summary: Summary, options: dict[str, Any]) -> int:
     """Tell what became of a run, and give the exit code (negative for a signal)."""
     plan = summary.plan
     if plan.up_to_date:

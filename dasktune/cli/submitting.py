@@ -23,11 +23,13 @@ from dasktune.errors import UsageError
 @click.command(
     context_settings={"ignore_unknown_options": True}, options_metavar="[OPTIONS] [MAKE'S OPTIONS]"
 )
-@click.argument("where", metavar="QUEUE")
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[TARGET]… [VAR=VAL[,VAL]]…")
+@click.argument(
+    "words", nargs=-1, type=click.UNPROCESSED, metavar="QUEUE [TARGET]… [VAR=VAL[,VAL]]…"
+)
 @click.option("--in-job", is_flag=True, help="One job that holds the driver and -j workers.")
+@click.option("--array", is_flag=True, help="An array of -j jobs, which need no connections.")
 @click.option("--print-job", is_flag=True, help="Only show the script of the job.")
-def submit(where: str, words: tuple[str, ...], in_job: bool, print_job: bool) -> int:
+def submit(words: tuple[str, ...], in_job: bool, array: bool, print_job: bool) -> int:
     r"""Send a sweep to QUEUE (slurm, sge, pbs, …) and return at once: you may log out.
 
     A small job, the driver, makes what 'dasktune make' would with the same options, and starts
@@ -38,12 +40,10 @@ def submit(where: str, words: tuple[str, ...], in_job: bool, print_job: bool) ->
     dasktune submit slurm -f pipeline.py -j 32 -O queue=gpu -O walltime=4h
     dasktune attach -f pipeline.py
     """
-    from dasktune.cli.making import make
+    from dasktune.plan import State
 
-    if where.startswith("-"):
-        raise UsageError(f"the first word after submit names the queue, but got {where!r}.")
     here = os.getcwd()
-    options = make.make_context("submit", list(words)).params
+    where, words, options = _queue_and_rest(words)
     for name, letter in (("dry", "-n"), ("question", "-q"), ("touching", "-t")):
         if options[name]:
             raise UsageError(f"{letter} submits nothing; use it with 'dasktune make'.")
@@ -61,6 +61,10 @@ def submit(where: str, words: tuple[str, ...], in_job: bool, print_job: bool) ->
         kind, inside = "whole", "cuda" if sweep.pipeline.resources.get("GPU") else "local"
         if settings.get("gpus") == "0":
             inside = "local"
+    if array:
+        _check_array(options, targets, in_job, sweep.pipeline.search is not None)
+        trials = sum(target.state is not State.DONE for target in sweep.plan().trials())
+        kind, count = "array", max(1, min(options["jobs"] or 20, trials))
     order = Order(
         where,
         settings,
@@ -75,27 +79,57 @@ def submit(where: str, words: tuple[str, ...], in_job: bool, print_job: bool) ->
         kind,  # type: ignore[arg-type]
     )
     root = sweep.store.root
-    _refuse_twice(root, order)
+    if not print_job:
+        _refuse_twice(root, order)
     if not targets and not options["always_make"] and sweep.plan().up_to_date:
         click.echo("dasktune: Nothing to be done for 'all'.")
         return 0
+    if print_job:
+        return _print_jobs(order)
     sweep.store.prepare()
     sweep.codes.save(sweep.store)
-    dispatch = Dispatch.create(root, order)
-    return _send(dispatch, options)
+    return _send(Dispatch.create(root, order), options)
+
+
+def _queue_and_rest(
+    words: tuple[str, ...],
+) -> tuple[str, tuple[str, ...], dict[str, Any]]:
+    """Tell the queue, which is the first word that is no option's, from what is make's."""
+    from dasktune.cli.making import make
+
+    targets = make.make_context("submit", list(words)).params["words"]
+    if not targets:
+        raise UsageError("submit takes the queue to send to, as in 'dasktune submit slurm -j 8'.")
+    for index in (index for index, word in enumerate(words) if word == targets[0]):
+        rest = words[:index] + words[index + 1 :]
+        options = make.make_context("submit", list(rest)).params
+        if options["words"] == targets[1:]:
+            return targets[0], rest, options
+    raise UsageError(f"name the queue {targets[0]!r} first, and then make's options.")
+
+
+def _print_jobs(order: Order) -> int:
+    import tempfile
+
+    from dasktune.dispatching import scripts
+
+    with tempfile.TemporaryDirectory() as scratch:
+        for script in scripts(Dispatch.create(scratch, order)):
+            click.echo(script.replace(scratch, "STORE"))
+    return 0
 
 
 def _send(dispatch: Dispatch, options: dict[str, Any]) -> int:
     import shutil
 
-    from dasktune.dispatching import send_driver
+    from dasktune.dispatching import roles_of, send
 
+    order = dispatch.order()
     try:
-        number = send_driver(dispatch)
+        number = send(dispatch, roles_of(order))
     except Exception:
         shutil.rmtree(dispatch.path, ignore_errors=True)
         raise
-    order = dispatch.order()
     file = "".join(f" -f {options['file']}" for _ in range(1) if options["file"])
     store = f" --store {options['store']}" if options["store"] != "dist" else ""
     folders = "".join(f" -C {folder}" for folder in options["folders"])
@@ -109,6 +143,22 @@ def _send(dispatch: Dispatch, options: dict[str, Any]) -> int:
     ):
         click.echo(f"  dasktune {verb + rest:<{len(rest) + 7}}  {what}")
     return 0
+
+
+def _check_array(options: dict[str, Any], targets: list[str], in_job: bool, search: bool) -> None:
+    """Refuse what an array of jobs cannot make."""
+    if search:
+        raise UsageError(
+            "--array cannot search: what is trained next follows from results, and its jobs do "
+            "not wait for each other. Submit without --array, or with --search none."
+        )
+    if in_job:
+        raise UsageError("--array and --in-job exclude each other; give one of them.")
+    if targets not in ([], ["all"]):
+        raise UsageError(f"--array makes 'all', but got {' '.join(targets)}.")
+    for name, letter in (("always_make", "-B"), ("old", "-o"), ("new", "-W")):
+        if options[name]:
+            raise UsageError(f"--array takes no {letter}; submit without --array.")
 
 
 def without_settings(words: tuple[str, ...]) -> list[str]:
@@ -167,7 +217,7 @@ def cancel(now: bool, **options: Any) -> int:
     from dasktune.cluster.jobs import cancel as cancel_jobs
     from dasktune.cluster.jobs import look, queue_of
     from dasktune.dispatching import standing
-    from dasktune.runfolder import run_folders
+    from dasktune.runfolder import RunFolder, run_folders
 
     change_folder(options["folders"])
     root, dispatch = _find(options)
@@ -176,8 +226,10 @@ def cancel(now: bool, **options: Any) -> int:
     queue = queue_of(dispatch.order().cluster)
     numbers = [job.number for job in dispatch.jobs()]
     dispatch.cancel()
+    shared = RunFolder(f"{root}/runs/{dispatch.name}")  # there is one if it is an array
+    shared.interrupt("cancelled")
     if not now:
-        click.echo("asked it to end; what trains goes on to its next checkpoint", err=True)
+        click.echo("asked it to end; what trains goes on to its next checkpoint")
         while dispatch.ended() is None:
             stands = standing(dispatch, look(queue))
             if stands.state != "running":
@@ -186,6 +238,7 @@ def cancel(now: bool, **options: Any) -> int:
     workers = [number for run in run_folders(root) for number in run.queued()]
     cancel_jobs(queue, [*numbers, *workers] if now else numbers)
     dispatch.end(2, "cancelled")
+    shared.remove()
     click.echo(standing(dispatch, None).text)
     return 0
 
