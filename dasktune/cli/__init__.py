@@ -78,13 +78,13 @@ def run() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0; 1 only for ``make -q``; 2 for every error."""
-    code = run(sys.argv[1:] if arguments is None else arguments)
+    code = execute(sys.argv[1:] if arguments is None else arguments)
     if code < 0:
         _die_by(-code)
     sys.exit(code)
 
 
-def run(arguments: list[str]) -> int:
+def execute(arguments: list[str]) -> int:
     """Run the command line and give its exit code; of a signal that ended it the negative."""
     debug = "--debug" in arguments
     try:

@@ -75,14 +75,14 @@ class _Driver:
         return told.partition(".")[0]
 
     def _make(self) -> int:
-        from dasktune.cli import run
+        from dasktune.cli import execute
 
         order = self._order
         words = ["make", *order.words, "--cluster", order.inside, "--sources", order.sources]
         if order.inside == order.cluster:
             for key, value in order.settings.items():
                 words += ["-O", f"{key}={value}"]
-        return run(words)
+        return execute(words)
 
     def _conclude(self, code: int) -> int:
         """Tell what became of it, and cancel or send the job that is to go on."""

@@ -15,6 +15,7 @@ from dasktune.cli.options import (
     read_settings,
     root_of,
     split_words,
+    where_to_run,
 )
 from dasktune.dispatch import Dispatch, Order, dispatches, newest
 from dasktune.errors import UsageError
@@ -58,9 +59,8 @@ def submit(words: tuple[str, ...], in_job: bool, array: bool, print_job: bool) -
     if in_job:
         if options["jobs"] is None:
             raise UsageError("--in-job needs -j N: how many trials the one job trains at a time.")
-        kind, inside = "whole", "cuda" if sweep.pipeline.resources.get("GPU") else "local"
-        if settings.get("gpus") == "0":
-            inside = "local"
+        kind, inside = "whole", "auto"
+    where_to_run({**options, "cluster": inside})
     if array:
         _check_array(options, targets, in_job, sweep.pipeline.search is not None)
         trials = sum(target.state is not State.DONE for target in sweep.plan().trials())

@@ -16,8 +16,7 @@ from typing import Any
 from dask.utils import parse_bytes
 
 from dasktune.cluster.choose import backend
-from dasktune.cluster.demand import Demand
-from dasktune.cluster.local import thread_variables
+from dasktune.cluster.demand import Demand, thread_variables
 from dasktune.cluster.queue import Queue, Queued, Request, Seen, joined, lead_of, read_walltime
 from dasktune.errors import ClusterError, UsageError
 
