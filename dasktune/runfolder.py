@@ -88,6 +88,17 @@ class RunFolder:
         """List the records of the attempts that go on, by target and number."""
         return _names(f"{self.path}/attempts")
 
+    def note_job(self, number: str) -> None:
+        """Note a job that a queue has of this run."""
+        with contextlib.suppress(OSError), open(f"{self.path}/queued", "a") as file:
+            file.write(f"{number}\n")
+
+    def queued(self) -> list[str]:
+        """List the jobs that a queue had, or has, of this run."""
+        with contextlib.suppress(OSError), open(f"{self.path}/queued") as file:
+            return file.read().split()
+        return []
+
     def running(self) -> list[str]:
         """List the targets that are being attempted."""
         return sorted({name.rpartition(".")[0] for name in self.records()})

@@ -11,7 +11,7 @@ from dasktune import run as running
 from dasktune.course import Course, Job
 from dasktune.graph import Tasks
 from dasktune.outcome import Outcome
-from dasktune.placing import check_packing, connected
+from dasktune.placing import check_here, connected
 from dasktune.plan import Plan, Request, State, Target
 from dasktune.run import Options, Summary
 from dasktune.runfolder import RunFolder
@@ -72,7 +72,7 @@ def _drive(
 
     drive = _Drive(sweep, plan, tasks, options, run, took, watch)
     if options.cluster == "none":
-        check_packing(options)
+        check_here(options)
         drive.through(Here(sweep, options, watch))
         return
     with connected(sweep, tasks, options, run, watch) as connection:

@@ -13,6 +13,7 @@
     ├── failed/<trial>-<key>/   error.json and log.txt of the last failure, or of a stop
     ├── sources/<digest>.json   the code that results were made with
     ├── searches/<key>.jsonl    what a model was asked and told, in order; never believed
+    ├── dispatched/<name>/      a sweep that was sent to a queue: its order, jobs, log, end
     ├── runs/<run>/             while a run goes on: how it stands, attempts, stop flags
     └── tmp/                    targets in the making; moved to their place when complete
 """
@@ -119,6 +120,10 @@ class Store:
     def run(self, run: str) -> str:
         """Name the folder of a run."""
         return f"{self.root}/runs/{run}"
+
+    def dispatch(self, name: str) -> str:
+        """Name the folder of a sweep that was sent to a queue."""
+        return f"{self.root}/dispatched/{name}"
 
     def record(self, search: str) -> str:
         """Name the file that notes what a search by a model has asked for."""

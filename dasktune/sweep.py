@@ -21,7 +21,7 @@ from dasktune.pipeline import Pipeline
 from dasktune.plan import Plan, Request, State, Target
 from dasktune.planner import Planner
 from dasktune.preprocess import PreprocessTask
-from dasktune.recipe import Codes, codes_of
+from dasktune.recipe import Codes, codes_of, pipeline_of
 from dasktune.search import Strategy
 from dasktune.searchplanner import SearchPlanner
 from dasktune.store import Store
@@ -97,15 +97,27 @@ class Sweep:
         *,
         store: str = "dist",
         overrides: Mapping[str, Sequence[str]] | None = None,
+        sources: str | None = None,
     ) -> Sweep:
         """Load a pipeline file and bind it to a store.
+
+        Parameters
+        ----------
+        file, store, overrides
+            As for `of`.
+        sources : str, optional
+            Digest of sources that the store holds: load the file as it was then.
 
         Raises
         ------
         PipelineError
             If the file cannot be loaded or defines no pipeline.
         """
-        pipeline = find_pipeline(load_module(file))
+        if sources is None:
+            pipeline = find_pipeline(load_module(file))
+        else:
+            name = os.path.splitext(os.path.basename(file))[0]
+            pipeline = pipeline_of(Store.at(store, name), sources)
         return cls.of(pipeline, file=file, store=store, overrides=overrides)
 
     def plan(self, request: Request | None = None) -> Plan:

@@ -28,6 +28,11 @@ class Commands(click.Group):
         "report": "reading",
         "plot": "reading",
         "cluster": "clusters",
+        "submit": "submitting",
+        "attach": "submitting",
+        "cancel": "submitting",
+        "drive": "driving",
+        "share": "sharing",
         "debug": "making",
         "export-makefile": "making",
         "node": "making",
@@ -35,7 +40,7 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """List the commands that users call."""
-        return [name for name in self.HOMES if name != "node"]
+        return [name for name in self.HOMES if name not in ("node", "drive", "share")]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import a command."""
@@ -73,27 +78,30 @@ def run() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0; 1 only for ``make -q``; 2 for every error."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    code = execute(sys.argv[1:] if arguments is None else arguments)
+    if code < 0:
+        _die_by(-code)
+    sys.exit(code)
+
+
+def execute(arguments: list[str]) -> int:
+    """Run the command line and give its exit code; of a signal that ended it the negative."""
     debug = "--debug" in arguments
     try:
         code = cli.main(_bare_f(_bare_j(arguments)), prog_name="dasktune", standalone_mode=False)
-    except click.exceptions.Abort:
-        _die_by(signal.SIGINT)
-        return
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return -signal.SIGINT
     except click.ClickException as error:
         error.show()
-        sys.exit(2)
+        return 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(2)
-    except KeyboardInterrupt:
-        _die_by(signal.SIGINT)
-        return
+        return 2
     except DasktuneError as error:
         if debug:
             raise
         click.echo(f"dasktune: *** {error}  Stop.", err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except Exception as error:
         if debug:
             raise
@@ -101,10 +109,8 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo(
             f"dasktune: *** {type(error).__name__}: {text}  Stop. (--debug shows where)", err=True
         )
-        sys.exit(2)
-    if isinstance(code, int) and code < 0:
-        _die_by(-code)
-    sys.exit(code if isinstance(code, int) else 0)
+        return 2
+    return code if isinstance(code, int) else 0
 
 
 def _bare_j(arguments: list[str]) -> list[str]:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dasktune.cli.options import change_folder, open_sweep, pipeline_options, split_words
+from dasktune.cli.options import (
+    change_folder,
+    open_sweep,
+    pipeline_options,
+    root_of,
+    split_words,
+)
 from dasktune.errors import UsageError
 from dasktune.failure import Kind, count_kinds
 
@@ -55,7 +61,7 @@ def status(variables: tuple[str, ...], watch: bool, as_json: bool, **options: An
     if watch:
         from dasktune.look import look
 
-        return look(_root(options), as_json=as_json)
+        return look(root_of(options), as_json=as_json)
     _, overrides = split_words(variables)
     sweep = open_sweep(options["file"], options["store"], overrides)
     plan = sweep.plan()
@@ -75,6 +81,9 @@ def status(variables: tuple[str, ...], watch: bool, as_json: bool, **options: An
         "left": plan.count(State.STALE) + plan.count(State.PENDING) - len(failed),
         "collated": plan.targets["collated"].state.value,
     }
+    submitted = _submitted(sweep.store.root)
+    if submitted:
+        counts["submitted"] = submitted
     if as_json:
         click.echo(json.dumps(counts, indent=1))
         return 0
@@ -91,16 +100,19 @@ def status(variables: tuple[str, ...], watch: bool, as_json: bool, **options: An
 
 
 @click.command()
-@click.argument("trial")
+@click.argument("trial", required=False)
 @click.argument("variables", nargs=-1, metavar="[VAR=VAL[,VAL]]…")
 @click.option("--follow", is_flag=True, help="Go on as it comes, until TRIAL ends; also -f.")
 @pipeline_options
-def logs(trial: str, variables: tuple[str, ...], follow: bool, **options: Any) -> None:
-    """Print what TRIAL printed and logged."""
+def logs(trial: str | None, variables: tuple[str, ...], follow: bool, **options: Any) -> None:
+    """Print what TRIAL printed and logged; without one, what a submitted sweep's driver did."""
     from dasktune.logfile import follow as read_on
     from dasktune.plan import resolve_goal
 
     change_folder(options["folders"])
+    if trial is None:
+        _driver_log(root_of(options), follow)
+        return
     _, overrides = split_words(variables)
     sweep = open_sweep(options["file"], options["store"], overrides)
     goal = resolve_goal(f"trained/{trial.removeprefix('trained/')}", _specs(sweep))
@@ -122,6 +134,40 @@ def logs(trial: str, variables: tuple[str, ...], follow: bool, **options: Any) -
             click.echo(line, nl=False)
 
 
+def _driver_log(root: str, follow: bool) -> None:
+    from dasktune.dispatch import dispatches, newest
+    from dasktune.logfile import follow as read_on
+
+    dispatch = newest(dispatches(root))
+    if dispatch is None:
+        raise UsageError(f"nothing was submitted from {root}; name a TRIAL to see its log.")
+    if follow:
+        for text in read_on(lambda: _there(dispatch.log), lambda: dispatch.ended() is None):
+            click.echo(text, nl=False)
+    elif _there(dispatch.log):
+        with open(dispatch.log, encoding="utf-8", errors="replace") as file:
+            click.echo(file.read(), nl=False)
+
+
+def _there(path: str) -> str | None:
+    return path if os.path.exists(path) else None
+
+
+def _submitted(root: str) -> str:
+    """Tell how a sweep stands that was submitted; nothing if none was."""
+    from dasktune.dispatch import dispatches, newest
+    from dasktune.dispatching import standing
+
+    dispatch = newest(dispatches(root))
+    if dispatch is None:
+        return ""
+    if dispatch.ended() is not None:
+        return standing(dispatch, None).text
+    from dasktune.cluster.jobs import look, queue_of
+
+    return standing(dispatch, look(queue_of(dispatch.order().cluster))).text
+
+
 def _specs(sweep: Sweep) -> tuple[TrialSpec, ...]:
     """List the trials; those of a search as far as they are known."""
     return sweep.pipeline.trials() if sweep.pipeline.search is None else sweep.plan().specs
@@ -138,7 +184,7 @@ def stop(trials: tuple[str, ...], **options: Any) -> None:
     what there is of its curve.
     """
     change_folder(options["folders"])
-    root = _root(options)
+    root = root_of(options)
     found = [_find_running(root, trial.removeprefix("trained/")) for trial in trials]
     for run, trial in found:
         run.end(trial)
@@ -161,15 +207,6 @@ def _find_running(root: str, word: str) -> tuple[Any, str]:
     if not running:
         raise UsageError(f"no trial runs in {root}.")
     raise UsageError(f"no trial {word!r} is running." + did_you_mean(word, list(running)))
-
-
-def _root(options: dict[str, Any]) -> str:
-    """Name the store of a pipeline; the file need not be loaded for it."""
-    from dasktune.store import Store
-    from dasktune.sweep import find_file
-
-    name = os.path.splitext(os.path.basename(find_file(options["file"])))[0]
-    return Store.at(options["store"], name).root
 
 
 def _running(root: str) -> list[str]:

@@ -16,6 +16,7 @@ from dasktune.cli.options import (
     open_sweep,
     patience_options,
     pipeline_options,
+    root_of,
     search_option,
     split_words,
     where_to_run,
@@ -107,9 +108,9 @@ def make(words: tuple[str, ...], **options: Any) -> int:
         trial_timeout=options["trial_timeout"],
         give_up_after=options["give_up_after"],
     )
-    with _progress(sweep, options) as progress:
+    with display_of(sweep, options) as progress:
         summary = run(sweep, request, how, progress)
-    code = _conclude(sweep, summary, options)
+    code = conclude(sweep, summary, options)
     return max(code, 2 if unknown else 0) if code >= 0 else code
 
 
@@ -217,15 +218,12 @@ def _start_ahead(options: dict[str, Any]) -> None:
     """Let workers of this machine begin to start while the pipeline is loaded."""
     if options["cluster"] in ("auto", "local") and options["gpus"] is None:
         from dasktune.cluster import forkserver
-        from dasktune.store import Store
-        from dasktune.sweep import find_file, name_of
 
-        name = name_of(find_file(options["file"]))
-        forkserver.start_ahead(Store.at(options["store"], name).root)
+        forkserver.start_ahead(root_of(options))
 
 
 def _searched(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: options[name] for name in ("search", "best", "seeds")}
+    return {name: options[name] for name in ("search", "best", "seeds", "sources")}
 
 
 def _request(targets: list[str], options: dict[str, Any]) -> Request:
@@ -263,7 +261,8 @@ def _console() -> Any:
     return terminal()
 
 
-def _progress(sweep: Sweep, options: dict[str, Any]) -> Progress:
+def display_of(sweep: Sweep, options: dict[str, Any]) -> Progress:
+    """Give what shows a run in this terminal, or file."""
     from dasktune.progress import Display, JsonLines, Lines, Progress
 
     objective = sweep.pipeline.objective
@@ -320,7 +319,7 @@ def _tell_failure(sweep: Sweep, target: str, error: str) -> None:
     click.echo(f"dasktune: *** [{sweep.file}: {target}] {error}{log}", err=True)
 
 
-def _conclude(sweep: Sweep, summary: Summary, options: dict[str, Any]) -> int:
+def conclude(sweep: Sweep, summary: Summary, options: dict[str, Any]) -> int:
     """Tell what became of a run, and give the exit code (negative for a signal)."""
     plan = summary.plan
     if plan.up_to_date:

@@ -47,6 +47,8 @@ def pack(text: str) -> str | int:
 def pipeline_options(command: F) -> F:
     """Add the options that find a pipeline and its store."""
     for option in (
+        # A driver in a queue makes what was sent, whatever became of the file since.
+        click.option("--sources", hidden=True),
         click.option("--debug", is_flag=True, help="Show a traceback of dasktune's own errors."),
         click.option("--store", default="dist", show_default=True, help="Where targets are kept."),
         click.option("-C", "folders", multiple=True, metavar="DIR", help="Change to DIR first."),
@@ -144,6 +146,14 @@ def patience_options(command: F) -> F:
     return command
 
 
+def root_of(options: dict[str, Any]) -> str:
+    """Name the store of a pipeline; the file need not be loaded for it."""
+    from dasktune.store import Store
+    from dasktune.sweep import find_file, name_of
+
+    return Store.at(options["store"], name_of(find_file(options["file"]))).root
+
+
 def read_settings(words: Sequence[str]) -> dict[str, str]:
     """Read ``KEY=VALUE`` words."""
     settings = {}
@@ -219,6 +229,7 @@ def open_sweep(
     store: str,
     variables: dict[str, list[str]],
     *,
+    sources: str | None = None,
     search: str | None = None,
     best: int | None = None,
     seeds: int | None = None,
@@ -229,11 +240,11 @@ def open_sweep(
     if (best is None) != (seeds is None):
         raise UsageError("--replicate-best and --seeds are given together, or not at all.")
     if search is None and best is None:
-        return Sweep.load(find_file(file), store=store, overrides=variables)
+        return Sweep.load(find_file(file), store=store, overrides=variables, sources=sources)
     from dasktune.search.naming import strategy_of
     from dasktune.search.replicating import ReplicateBest
 
-    sweep = Sweep.load(find_file(file), store=store)
+    sweep = Sweep.load(find_file(file), store=store, sources=sources)
     strategy = sweep.pipeline.search if search is None else strategy_of(search)
     if best is not None and seeds is not None:
         strategy = ReplicateBest(best, seeds, strategy)

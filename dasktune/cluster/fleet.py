@@ -265,6 +265,7 @@ class Fleet:
             return
         self._refusals, self._accepted = 0, True
         self._hands[name] = Hand(name, job)
+        self._run.note_job(str(job.job_id))
 
     def _refused(self, text: str) -> None:
         """Try again later, unless the queue will never take such a job."""

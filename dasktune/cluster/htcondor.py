@@ -14,6 +14,7 @@ class HTCondor(Queue):
     cluster = "HTCondorCluster"
     more = {"disk": "1GB"}  # noqa: RUF012
     look_command = ("condor_q", "-af", "ClusterId", "JobStatus", "HoldReason")
+    cancel_command = "condor_rm"
 
     def options(self, request: Request) -> dict[str, Any]:
         """Give the arguments of `HTCondorCluster`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dasktune.cluster.queue import Queue, Request, Seen
+from dasktune.cluster.queue import Queue, Request, Seen, note
 
 
 class Lsf(Queue):
@@ -14,12 +14,18 @@ class Lsf(Queue):
     cluster = "LSFCluster"
     more = {"gpu-request": '-gpu "num={gpus}"'}  # noqa: RUF012
     look_command = ("bjobs", "-noheader", "-o", "jobid stat pend_reason delimiter='|'")
+    cancel_command = "bkill"
+    own = "LSB_JOBID"
+    index = "LSB_JOBINDEX"
 
     def options(self, request: Request) -> dict[str, Any]:
         """Give the arguments of `LSFCluster`."""
         from dask.utils import parse_bytes
 
-        directives = ["-rn", f"-wa USR2 -wt {max(1, request.lead // 60)}"]
+        directives = [
+            "-r" if request.requeue else "-rn",
+            f"-wa USR2 -wt {max(1, request.lead // 60)}",
+        ]
         if request.gpus:
             directives.append(request.settings["gpu-request"].format(gpus=request.gpus))
         return {
@@ -33,13 +39,22 @@ class Lsf(Queue):
 
     def seen(self, text: str) -> dict[str, Seen]:
         """Read bjobs' lines."""
-        jobs = {}
+        jobs: dict[str, Seen] = {}
         for line in text.splitlines():
             number, state, *reason = line.split("|", 2)
             if state in ("PEND", "PSUSP", "WAIT", "RUN", "USUSP", "SSUSP"):
                 waiting = state not in ("RUN",)
-                jobs[number] = Seen(waiting, (reason[0] if waiting and reason else "").strip(" -"))
+                why = (reason[0] if waiting and reason else "").strip(" -")
+                note(jobs, number, Seen(waiting, why))
         return jobs
+
+    def after(self, job: str) -> str:
+        """Wait for its end, good or bad."""
+        return f'-w "ended({job})"'
+
+    def array(self, count: int) -> str:
+        """Number the jobs: in LSF a part of the job's name."""
+        return f'-J "dasktune[1-{count}]"'
 
 
 QUEUE = Lsf()

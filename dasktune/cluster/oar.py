@@ -19,6 +19,8 @@ class Oar(Queue):
         "memory-property": "not_applicable",  # the site's name for a core's memory
     }
     look_command = ("oarstat", "-u", getpass.getuser())
+    cancel_command = "oardel"
+    own = "OAR_JOB_ID"
 
     def options(self, request: Request) -> dict[str, Any]:
         """Give the arguments of `OARCluster`; a GPU brings its processors with it."""
@@ -40,6 +42,10 @@ class Oar(Queue):
             if len(words) > 1 and words[0].isdigit() and words[1] in "WHtLRFS":
                 jobs[words[0]] = Seen(words[1] in "WHtLS")
         return jobs
+
+    def after(self, job: str) -> str:
+        """Wait for its end."""
+        return f"--anterior {job}"
 
 
 QUEUE = Oar()

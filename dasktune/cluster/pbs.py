@@ -18,6 +18,9 @@ class Pbs(Queue):
         "resource-spec": "select=1:ncpus={cpus}:mem={memory}{gpus}",
     }
     look_command = ("qstat", "-u", getpass.getuser())
+    cancel_command = "qdel"
+    own = "PBS_JOBID"
+    index = "PBS_ARRAY_INDEX"
 
     def options(self, request: Request) -> dict[str, Any]:
         """Give the arguments of `PBSCluster`."""
@@ -29,7 +32,7 @@ class Pbs(Queue):
             "resource_spec": request.settings["resource-spec"].format(
                 cpus=request.cpus, memory=request.memory.replace(" ", ""), gpus=gpus
             ),
-            "job_extra_directives": ["-r n"],
+            "job_extra_directives": [f"-r {'y' if request.requeue else 'n'}"],
         }
 
     def seen(self, text: str) -> dict[str, Seen]:
@@ -43,6 +46,18 @@ class Pbs(Queue):
             if states:
                 jobs[words[0].split(".")[0]] = Seen(states[-1] in "QHWTS", f"state {states[-1]}")
         return jobs
+
+    def after(self, job: str) -> str:
+        """Wait for its end, good or bad."""
+        return f"-W depend=afterany:{job}"
+
+    def array(self, count: int) -> str:
+        """Number the jobs; PBS knows no array of one."""
+        return f"-J 1-{max(2, count)}"
+
+    def array_name(self, job: str) -> str:
+        """Give it as PBS writes it everywhere."""
+        return f"{job}[]"
 
 
 QUEUE = Pbs()

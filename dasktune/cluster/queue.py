@@ -43,6 +43,8 @@ class Request:
         Seconds before its end at which the worker leaves.
     settings : dict
         All settings of the queue.
+    requeue : bool
+        Whether the queue may start the job again, if it lost it.
     """
 
     cpus: int
@@ -51,6 +53,7 @@ class Request:
     seconds: int
     lead: int
     settings: dict[str, Any]
+    requeue: bool = False
 
     @property
     def walltime(self) -> str:
@@ -66,6 +69,12 @@ class Seen:
     reason: str = ""
 
 
+def note(jobs: dict[str, Seen], number: str, seen: Seen) -> None:
+    """Note a job that was seen; of an array it counts that one of its jobs runs."""
+    if number not in jobs or not seen.waiting:
+        jobs[number] = seen
+
+
 class Queue:
     """What one kind of queue has of its own; each has a module.
 
@@ -79,12 +88,21 @@ class Queue:
         Settings of its own, with their defaults.
     look_command : tuple of str
         Lists this user's jobs.
+    cancel_command : str
+        Cancels the jobs whose numbers follow.
+    own : str
+        The variable that tells a job its number.
+    index : str
+        The variable that tells a job of an array its place; empty where there are no arrays.
     """
 
     kind = ""
     cluster = ""
     more: dict[str, Any] = {}  # noqa: RUF012
     look_command: tuple[str, ...] = ()
+    cancel_command = ""
+    own = ""
+    index = ""
 
     def options(self, request: Request) -> dict[str, Any]:
         """Give the arguments of dask-jobqueue's class."""
@@ -101,6 +119,18 @@ class Queue:
     def end_state(self, words: str) -> str:
         """Give Slurm's word for how a job ended, from what `end_command` told; or nothing."""
         return ""
+
+    def after(self, job: str) -> str:
+        """Give the line of a job's header that lets it wait for another's end; or nothing."""
+        return ""
+
+    def array(self, count: int) -> str:
+        """Give the line of a job's header that makes it an array of jobs, numbered from 1."""
+        raise UsageError(f"the queue {self.kind!r} has no job arrays; submit without --array.")
+
+    def array_name(self, job: str) -> str:
+        """Give the name of an array whose submission told this number."""
+        return job
 
 
 class Queued:
@@ -127,31 +157,25 @@ class Queued:
         self.queue = queue
         self.settings: dict[str, Setting] = read(queue.kind, name, flags, queue.more)
         self._class = getattr(dask_jobqueue, queue.cluster)
+        self.job_class: Any = self._class.job_cls
 
     def request(self, demand: Demand) -> Request:
         """Say what one job asks for."""
         values = {key: setting.value for key, setting in self.settings.items()}
         seconds = read_walltime(values["walltime"])
-        lead = values["lead"]
-        if lead is None:
-            lead = min(300, max(30, seconds // 10))
-        if lead >= seconds:
-            raise UsageError(
-                f"a worker leaves {lead} s before its walltime of {seconds} s ends, so it would "
-                "never train; set a longer walltime or a shorter lead."
-            )
+        lead = lead_of(values["lead"], seconds)
         gpus = values["gpus"]
         if gpus is None:
             gpus = math.ceil(demand.resources.get("GPU", 0))
         cpus = values["cpus"] or demand.threads
-        return Request(int(cpus), int(gpus), str(values["memory"]), seconds, int(lead), values)
+        return Request(int(cpus), int(gpus), str(values["memory"]), seconds, lead, values)
 
     def script(self, demand: Demand) -> str:
         """Give the text of a job's script."""
         with tempfile.TemporaryDirectory() as scratch:  # dask-jobqueue makes the logs' folder
             security = _paths(f"{scratch}/tls") if self._value("tls") else None
             options = self._options(replace(demand, folder=scratch), security)
-            job = self._class.job_cls(
+            job = self.job_class(
                 f"{'tls' if security else 'tcp'}://{NOBODY}",
                 name="NAME",
                 security=security,
@@ -239,7 +263,7 @@ class Queued:
                 *prologue,
                 *self._value("prologue"),
             ],
-            "job_extra_directives": _joined(
+            "job_extra_directives": joined(
                 own.get("job_extra_directives", []), self._value("directives")
             ),
         }
@@ -286,7 +310,24 @@ def read_walltime(value: Any) -> int:
         ) from None
 
 
-def _joined(own: Any, more: list[str]) -> Any:
+def lead_of(lead: int | None, seconds: int) -> int:
+    """Say how many seconds before its end a job leaves: a tenth of them, from 30 to 300.
+
+    Raises
+    ------
+    UsageError
+        If that is all the time that it has.
+    """
+    lead = min(300, max(30, seconds // 10)) if lead is None else int(lead)
+    if lead >= seconds:
+        raise UsageError(
+            f"a worker leaves {lead} s before its walltime of {seconds} s ends, so it would "
+            "never train; set a longer walltime or a shorter lead."
+        )
+    return lead
+
+
+def joined(own: Any, more: list[str]) -> Any:
     """Add a user's lines to our own, which are pairs where the queue's are."""
     if isinstance(own, dict):
         return {**own, **{key.strip(): value for key, _, value in (d.partition("=") for d in more)}}

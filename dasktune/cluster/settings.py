@@ -29,6 +29,10 @@ COMMON: dict[str, Any] = {
     "prologue": [],  # lines of shell before the worker starts
     "local-directory": None,
     "death-timeout": 300,  # seconds after which a worker without a scheduler gives up
+    "driver-walltime": "24:00:00",  # of the job that 'dasktune submit' sends; it goes on in another
+    "driver-memory": "4GB",
+    "driver-queue": None,  # None: as the others
+    "driver-directives": [],
 }
 """Settings of every queue, with their defaults."""
 

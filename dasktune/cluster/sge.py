@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dasktune.cluster.queue import Queue, Request, Seen
+from dasktune.cluster.queue import Queue, Request, Seen, note
 
 
 class GridEngine(Queue):
@@ -18,11 +18,14 @@ class GridEngine(Queue):
         "resource-spec": None,
     }
     look_command = ("qstat",)
+    cancel_command = "qdel"
+    own = "JOB_ID"
+    index = "SGE_TASK_ID"
 
     def options(self, request: Request) -> dict[str, Any]:
         """Give the arguments of `SGECluster`."""
         # -notify sends SIGUSR2 ahead of the end.
-        directives = ["-notify", "-r n", "-S /bin/bash"]
+        directives = ["-notify", f"-r {'y' if request.requeue else 'n'}", "-S /bin/bash"]
         if request.cpus > 1:
             directives.append(f"-pe {request.settings['parallel-environment']} {request.cpus}")
         if request.gpus:
@@ -37,14 +40,23 @@ class GridEngine(Queue):
 
     def seen(self, text: str) -> dict[str, Seen]:
         """Read qstat's table: number, priority, name, user, state, …."""
-        jobs = {}
+        jobs: dict[str, Seen] = {}
         for line in text.splitlines():
             words = line.split()
             if len(words) > 4 and words[0].isdigit():
                 state = words[4]
                 waiting = "q" in state or "h" in state
-                jobs[words[0]] = Seen(waiting, f"state {state}" if "E" in state else "")
+                reason = f"state {state}" if "E" in state else ""
+                note(jobs, words[0], Seen(waiting, reason))
         return jobs
+
+    def after(self, job: str) -> str:
+        """Wait for its end, good or bad."""
+        return f"-hold_jid {job}"
+
+    def array(self, count: int) -> str:
+        """Number the jobs."""
+        return f"-t 1-{count}"
 
 
 QUEUE = GridEngine()

@@ -6,7 +6,7 @@ import getpass
 import re
 from typing import Any
 
-from dasktune.cluster.queue import Queue, Request, Seen
+from dasktune.cluster.queue import Queue, Request, Seen, note
 
 _WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED")
 _RUNNING = ("RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING")
@@ -18,15 +18,20 @@ class Slurm(Queue):
     kind = "slurm"
     cluster = "SLURMCluster"
     more = {"gpu-request": "--gres=gpu:{gpus}"}  # noqa: RUF012
-    look_command = ("squeue", "-h", "-u", getpass.getuser(), "-o", "%A|%T|%r")
+    look_command = ("squeue", "-h", "-u", getpass.getuser(), "-o", "%F|%T|%r")
+    cancel_command = "scancel"
+    own = "SLURM_JOB_ID"
+    index = "SLURM_ARRAY_TASK_ID"
 
     def options(self, request: Request) -> dict[str, Any]:
         """Give the arguments of `SLURMCluster`."""
         directives = [
-            "--no-requeue",  # a lost job is replaced; the same one twice would meet itself
+            # A lost worker is replaced; the same job twice would meet itself.
+            "--requeue" if request.requeue else "--no-requeue",
             "--open-mode=append",
-            f"--signal=B:USR1@{request.lead}",
         ]
+        if not request.requeue:  # a driver has its own clock, and would die of one that comes early
+            directives.append(f"--signal=B:USR1@{request.lead}")
         if request.gpus:
             directives.append(request.settings["gpu-request"].format(gpus=request.gpus))
         return {
@@ -41,14 +46,22 @@ class Slurm(Queue):
 
     def seen(self, text: str) -> dict[str, Seen]:
         """Read squeue's lines."""
-        jobs = {}
+        jobs: dict[str, Seen] = {}
         for line in text.splitlines():
             number, state, reason = line.split("|", 2)
             if state in _WAITING:
-                jobs[number] = Seen(True, "" if reason == "None" else reason)
+                note(jobs, number, Seen(True, "" if reason == "None" else reason))
             elif state in _RUNNING:
-                jobs[number] = Seen(False)
+                note(jobs, number, Seen(False))
         return jobs
+
+    def after(self, job: str) -> str:
+        """Wait for its end, good or bad."""
+        return f"--dependency=afterany:{job}"
+
+    def array(self, count: int) -> str:
+        """Number the jobs."""
+        return f"--array=1-{count}"
 
     def end_command(self, job: str) -> tuple[str, ...]:
         """Ask the controller, which remembers a job for some minutes."""

@@ -80,15 +80,26 @@ class Driver:
         self, *arguments: str, store: str = "dist", **environment: str
     ) -> subprocess.Popen[str]:
         """Start a make."""
-        command = [sys.executable, "-m", "dasktune", "make", "-f", str(self.file)]
+        return self.popen("make", *arguments, store=store, **environment)
+
+    def popen(self, *words: str, store: str = "dist", **environment: str) -> subprocess.Popen[str]:
+        """Start a command on the pipeline."""
+        where = ["-f", str(self.file), "--store", str(self.path / store)]
         return subprocess.Popen(
-            [*command, "--store", str(self.path / store), *arguments],
+            [sys.executable, "-m", "dasktune", *words, *where],
             cwd=self.path,
             env={**os.environ, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def run(self, *words: str, code: int = 0, seconds: float = 150, **environment: str) -> str:
+        """Run a command on the pipeline to its end, and give what it printed."""
+        process = self.popen(*words, **environment)
+        out, err = process.communicate(timeout=seconds)
+        assert process.returncode == code, out + err
+        return out + err
 
     def words(self, kind: str) -> list[list[str]]:
         """List the logged words of a kind."""

@@ -225,11 +225,41 @@ def test_a_name_of_the_users_is_a_section_with_a_kind():
         backend("big", {})
 
 
+ARRAYS = {
+    "slurm": ["#SBATCH --array=1-4", "#SBATCH --dependency=afterany:JOB"],
+    "sge": ["#$ -t 1-4", "#$ -hold_jid JOB"],
+    "pbs": ["#PBS -J 1-4", "#PBS -W depend=afterany:JOB"],
+    "lsf": ['#BSUB -J "dasktune[1-4]"', '#BSUB -w "ended(JOB)"'],
+}
+
+
+@pytest.mark.parametrize("kind", QUEUES)
+def test_the_jobs_of_a_submitted_sweep_are_shown(kind, project):
+    """A driver asks for little, may be started again, and writes its log as it goes."""
+    result = project.cli("submit", kind, "--print-job", "-j4", "-O", "memory=6GB")
+    assert result.code == 0, result.err
+    assert "-m dasktune drive STORE/" in result.out
+    assert "--seconds 86400 --lead 300 >>STORE/" in result.out
+    assert "gpu" not in result.out.replace("/gpu", "").lower()
+    array = project.cli("submit", kind, "--array", "--print-job", "-j4")
+    if kind not in ARRAYS:
+        assert array.code == 2
+        assert "--array" in array.err
+        return
+    assert array.code == 0, array.err
+    lines = [line.strip() for line in array.out.splitlines()]
+    for meaning in ARRAYS[kind]:
+        assert meaning in lines
+    for role in ("prepare", "train", "finish"):
+        assert f"-m dasktune share {role} STORE/" in array.out
+    assert not project.root.exists()
+
+
 def test_the_command_line_shows_settings_and_jobs():
     """Without starting anything."""
     from dasktune.cli import cli
 
     shown = CliRunner().invoke(cli, ["cluster", "slurm", "-O", "memory=7GB"], standalone_mode=False)
-    assert "memory           7GB                -O memory=…" in shown.output
+    assert "memory 7GB -O memory=…" in " ".join(shown.output.split())
     job = CliRunner().invoke(cli, ["cluster", "slurm", "--print-job"], standalone_mode=False)
     assert job.output.startswith("#!/usr/bin/env bash\n")

@@ -1,0 +1,127 @@
+"""``share``: what the jobs of an array run. It is hidden, since nobody types it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dasktune.dispatch import Dispatch
+from dasktune.errors import DasktuneError
+
+if TYPE_CHECKING:
+    from dasktune.outcome import Outcome
+
+
+@click.command(hidden=True)
+@click.argument("role", type=click.Choice(["prepare", "train", "finish"]))
+@click.argument("folder")
+@click.option("--seconds", type=float, help="How long the job may stay.")
+@click.option("--lead", type=float, help="How much sooner it leaves.")
+def share(role: str, folder: str, seconds: float, lead: float) -> int:
+    """Do the part of ROLE in the array of the dispatch in FOLDER."""
+    dispatch = Dispatch(folder)
+    if dispatch.ended() is not None or dispatch.cancelled():
+        return 0
+    if role == "train":
+        _leave_in_time(seconds - lead)
+        return _train(dispatch)
+    now = time.strftime("%Y-%m-%d %H:%M:%S")
+    click.echo(f"dasktune: {now}, {role} on {socket.gethostname()}")
+    try:
+        code = _prepare(dispatch) if role == "prepare" else _finish(dispatch)
+    except DasktuneError as error:
+        dispatch.end(error.exit_code, str(error))
+        raise
+    if code is not None:
+        dispatch.end(code)
+    return code or 0
+
+
+def _train(dispatch: Dispatch) -> int:
+    """Train the share of this job."""
+    from dasktune.cluster.jobs import queue_of
+    from dasktune.share import Shares, Worker, note
+
+    order = dispatch.order()
+    place = int(os.environ[queue_of(order.cluster).index])
+
+    def tell(outcome: Outcome) -> None:
+        note(dispatch.path, place, outcome)
+        value = "" if outcome.value is None else f"  {outcome.value:.5g}"
+        click.echo(f"{outcome.target}  {outcome.status}{value}  {outcome.error}")
+
+    name = f"{order.cluster}-{place}"
+    shares = Shares.load(dispatch.path)
+    Worker(shares, dispatch.path, place, order.count, name, tell).train()
+    return 0
+
+
+def _prepare(dispatch: Dispatch) -> int | None:
+    """Preprocess and cut; only a failure is an end."""
+    options, array = _array(dispatch)
+    with array.observe:
+        summary = array.prepare()
+    return None if summary.exit_code == 0 else _conclude(array, summary, options)
+
+
+def _finish(dispatch: Dispatch) -> int | None:
+    """Collate, or send another array."""
+    from dasktune.dispatching import send
+
+    def send_on(count: int) -> None:
+        number = send(dispatch, ("train", "finish"), count=count)
+        click.echo(f"dasktune: what is left goes on in the array {number}")
+
+    options, array = _array(dispatch)
+    with array.observe:
+        summary = array.finish(send_on)
+    return None if summary is None else _conclude(array, summary, options)
+
+
+def _conclude(array: Any, summary: Any, options: dict[str, Any]) -> int:
+    from dasktune.cli.making import conclude
+
+    return abs(conclude(array.sweep, summary, options))
+
+
+def _array(dispatch: Dispatch) -> tuple[dict[str, Any], Any]:
+    """Load the sweep as it was sent."""
+    from dasktune.cli.making import display_of, make
+    from dasktune.cli.options import change_folder, open_sweep, split_words
+    from dasktune.run import Options
+    from dasktune.sharing import Array
+
+    order = dispatch.order()
+    os.chdir(order.folder)
+    options = make.make_context("make", list(order.words)).params
+    change_folder(options["folders"])
+    _, variables = split_words(options["words"])
+    searched = {name: options[name] for name in ("search", "best", "seeds")}
+    sweep = open_sweep(
+        options["file"], options["store"], variables, sources=order.sources, **searched
+    )
+    how = Options(
+        cluster="none",
+        keep_going=options["keep_going"] and not options["stop"],
+        ignore_errors=options["ignore_errors"],
+        fuse=options["fuse"],
+    )
+    return options, Array(dispatch, sweep, how, display_of(sweep, options))
+
+
+def _leave_in_time(seconds: float) -> None:
+    """Leave what trains at its checkpoint when the job's time is over, or the queue says so."""
+    from dasktune import drain
+
+    drain.leave_at(time.monotonic() + seconds)
+    clock = threading.Timer(seconds, drain.request, ["its time is over"])
+    clock.daemon = True
+    clock.start()
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, lambda number, frame: drain.request(signal.Signals(number).name))

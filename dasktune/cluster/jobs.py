@@ -1,0 +1,194 @@
+"""Plain jobs: a command of ours that a queue runs, beside its workers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from dask.utils import parse_bytes
+
+from dasktune.cluster.choose import backend
+from dasktune.cluster.demand import Demand, thread_variables
+from dasktune.cluster.queue import Queue, Queued, Request, Seen, joined, lead_of, read_walltime
+from dasktune.errors import ClusterError, UsageError
+
+_PLACE = "COMMAND-OF-OURS"
+_SECONDS = 60  # that a queue may take to answer
+
+
+class Jobs:
+    """Sends commands to a queue.
+
+    Parameters
+    ----------
+    word : str
+        The queue, as for ``--cluster``.
+    settings : mapping of str to str
+        Settings from the command line.
+    demand : Demand
+        What a trial needs; `name` and `folder` are those of the jobs.
+
+    Attributes
+    ----------
+    queue : Queue
+        The kind of queue.
+    """
+
+    def __init__(self, word: str, settings: Mapping[str, str], demand: Demand) -> None:
+        found = backend(word, settings)
+        if not isinstance(found, Queued):
+            raise UsageError(f"jobs are sent to a queue, such as slurm, but got {word!r}.")
+        self._queued = found
+        self._demand = demand
+        self.queue: Queue = found.queue
+
+    def of_driver(self) -> Request:
+        """Say what the job of a driver asks for: little, and long."""
+        asked = self._queued.request(self._demand)
+        values = asked.settings
+        seconds = read_walltime(values["driver-walltime"])
+        own = {"queue": values["driver-queue"] or values["queue"]}
+        own["directives"] = values["driver-directives"]
+        return replace(
+            asked,
+            cpus=1,
+            gpus=0,
+            memory=str(values["driver-memory"]),
+            seconds=seconds,
+            lead=lead_of(values["lead"], seconds),
+            settings={**values, **own},
+            requeue=True,
+        )
+
+    def of_worker(self, count: int = 1, *, requeue: bool = False) -> Request:
+        """Say what a job asks for in which so many trials are trained at a time."""
+        asked = self._queued.request(self._demand)
+        memory = asked.memory
+        if count > 1:
+            memory = f"{count * parse_bytes(memory) // 10**6}MB"
+        return replace(
+            asked,
+            cpus=count * asked.cpus,
+            gpus=count * asked.gpus,
+            memory=memory,
+            requeue=requeue,
+        )
+
+    def script(
+        self,
+        words: Sequence[str],
+        request: Request,
+        *,
+        log: str = "",
+        after: str = "",
+        array: int = 0,
+    ) -> str:
+        """Write the script of a job.
+
+        Parameters
+        ----------
+        words : sequence of str
+            The command: what follows ``python``.
+        request : Request
+            What it asks for.
+        log : str, optional
+            A file that takes what it prints, as it prints it.
+        after : str, optional
+            Another job, whose end it waits for.
+        array : int
+            How many such jobs there are, as an array; 0 for one job.
+        """
+        return str(self._job(words, request, log, after, array).job_script())
+
+    def submit(
+        self,
+        words: Sequence[str],
+        request: Request,
+        *,
+        log: str = "",
+        after: str = "",
+        array: int = 0,
+    ) -> str:
+        """Send a job, and give its number.
+
+        Raises
+        ------
+        ClusterError
+            If the queue refuses it.
+        """
+        job = self._job(words, request, log, after, array)
+        path = f"{self._demand.folder}/job-{os.urandom(3).hex()}.sh"
+        with open(path, "w") as file:
+            file.write(job.job_script())
+        try:
+            told = asyncio.run(job._submit_job(path))
+        except (RuntimeError, OSError) as error:
+            said = str(error).partition("stderr:\n")[2] or str(error)
+            raise ClusterError(f"the queue refused a job: {' '.join(said.split())}") from error
+        number = str(job._job_id_from_submit_output(told))
+        return self.queue.array_name(number) if array else number
+
+    def _job(self, words: Sequence[str], request: Request, log: str, after: str, array: int) -> Any:
+        own = self.queue.options(request)
+        directives = own.pop("job_extra_directives", [])
+        more = [*request.settings["directives"]]
+        more += [self.queue.after(after)] if after else []
+        more += [self.queue.array(array)] if array else []
+        variables = thread_variables(self._demand.threads)
+        prologue = [*own.pop("job_script_prologue", [])]
+        prologue += [f"export {name}={value}" for name, value in variables.items()]
+        prologue += request.settings["prologue"]
+        job = self._queued.job_class(
+            "",
+            name="job",
+            cores=1,
+            processes=1,
+            memory=request.memory,
+            python=_PLACE,
+            worker_command="",
+            worker_extra_args=[],
+            log_directory=f"{self._demand.folder}/jobs",
+            job_name=f"dasktune-{self._demand.name}",
+            job_script_prologue=prologue,
+            job_extra_directives=joined(directives, [line for line in more if line]),
+            **own,
+        )
+        command = f"exec {shlex.join([sys.executable, *words])}"
+        command += f" >>{shlex.quote(log)} 2>&1" if log else ""
+        # All but the worker's command line, which is the job's last, is as for workers.
+        job._command_template = job._command_template.partition(_PLACE)[0] + command
+        return job
+
+
+def queue_of(word: str) -> Queue:
+    """Give the kind of queue that a word selects, without all that sending to it needs."""
+    from dasktune.cluster.choose import kind_of
+
+    queue: Queue = importlib.import_module(f"dasktune.cluster.{kind_of(word)}").QUEUE
+    return queue
+
+
+def look(queue: Queue) -> dict[str, Seen] | None:
+    """List this user's jobs; None where the queue does not answer."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        told = subprocess.run(
+            queue.look_command, capture_output=True, text=True, timeout=_SECONDS, check=True
+        )
+        return queue.seen(told.stdout)
+    return None
+
+
+def cancel(queue: Queue, numbers: Sequence[str]) -> None:
+    """Cancel jobs; those that are over do not matter."""
+    for number in numbers:
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            command = [*shlex.split(queue.cancel_command), number]
+            subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)

@@ -1,0 +1,130 @@
+"""A sweep that is sent to a real Slurm and goes on by itself: nobody is logged in."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+HERE = ("-O", "host=127.0.0.1", "-O", "memory=200MB", "-O", "driver-memory=300MB")
+
+
+def epochs(driver):
+    """List the epochs that were trained."""
+    return [(word[1], word[2]) for word in driver.words("epoch")]
+
+
+def dispatched(driver):
+    """Find the folder of the only dispatch."""
+    (folder,) = (driver.path / "dist" / "slow" / "dispatched").iterdir()
+    return folder
+
+
+def jobs(driver):
+    """List the numbers of its jobs."""
+    lines = (dispatched(driver) / "jobs.jsonl").read_text().splitlines()
+    return [json.loads(line)["number"] for line in lines]
+
+
+def test_a_submitted_sweep_is_made_as_it_was_and_attach_gives_its_exit_code(driver, slurm):
+    """Edits after that do not matter; nothing secret is in the job; the queue is empty then."""
+    words = ["submit", "slurm", *HERE, "-j2", "a=1,2", "epochs=6"]
+    out = driver.run(*words)
+    (job,) = jobs(driver)
+    assert f"submitted slow as job {job} of slurm; you may log out" in out
+    assert "was submitted already: slurm job" in driver.run(*words, code=2)
+    text = driver.file.read_text()
+    driver.file.write_text(text.replace("lr=0.1", "lr=0.3"))
+    script = slurm.ask("scontrol", "write", "batch_script", job, "-")
+    assert "BEGIN" not in script
+    assert "gres" not in script  # the driver needs no GPU
+    out = driver.run("attach")
+    assert "[collated] collate" in out
+    assert "best     loss" in out
+    assert out.rstrip().endswith("ended with exit code 0")
+    assert "[collated] collate" in driver.run("logs")
+    slurm.empty()
+    driver.file.write_text(text)
+    assert len(epochs(driver)) == 12
+    driver.same_as_undisturbed("a=1,2", "epochs=6")
+    assert "Nothing to be done" in driver.run(*words)
+
+
+def test_a_driver_whose_walltime_ends_goes_on_in_another_job(driver, slurm):
+    """No epoch is trained twice, and no result differs."""
+    walltime = ("-O", "driver-walltime=00:01:00", "-O", "lead=45", "-O", "walltime=1h")
+    driver.run("submit", "slurm", *HERE, *walltime, "-j1", "a=1", "epochs=11", PAUSE="1")
+    out = driver.run("attach", seconds=250)
+    assert "this driver's time is over; job " in out
+    assert len(jobs(driver)) > 1
+    assert len(epochs(driver)) == len(set(epochs(driver))) == 11
+    driver.same_as_undisturbed("a=1", "epochs=11")
+
+
+def test_cancel_ends_driver_and_workers_and_leaves_checkpoints(driver, slurm):
+    """What waits in the queue is cancelled at once, too."""
+    driver.run("submit", "slurm", *HERE, "-j1", "a=1", "epochs=500")
+    driver.wait_until(lambda: len(driver.words("epoch")) > 3)
+    driver.run("cancel")
+    assert "cancelled" in driver.run("attach", code=2)
+    slurm.empty()
+    trained = len(epochs(driver))
+    assert list((driver.path / "dist" / "slow" / "checkpoints").glob("*/epoch-*.pt"))
+    assert "nothing is left to cancel" in driver.run("cancel", code=2)
+    slurm.ask("scontrol", "update", "partition=main", "state=down")
+    try:
+        driver.run("submit", "slurm", *HERE, "-j1", "a=1", "epochs=500")
+        assert "waits in the queue (PartitionDown)" in driver.run("status")
+        driver.run("cancel")
+        assert slurm.jobs("PENDING") == []
+    finally:
+        slurm.ask("scontrol", "update", "partition=main", "state=up")
+    assert len(epochs(driver)) == trained
+
+
+def test_one_job_may_hold_the_driver_and_its_workers(driver, slurm):
+    """With a search as well as with a grid."""
+    text = driver.file.read_text()
+    driver.file.write_text(text.replace('"min loss"', '"min loss", budget="epochs"'))
+    search = ["--search", "hyperband(max_epochs=3)"]
+    driver.run("submit", "slurm", "--in-job", *HERE, "-O", "gpus=0", "-j2", *search)
+    (job,) = jobs(driver)
+    assert "NumCPUs=2" in slurm.ask("scontrol", "show", "job", job)
+    assert "trained " in driver.run("attach")
+    assert {str(w) for w in driver.dataset().worker.values} <= {"0", "1"}
+
+
+def test_a_driver_that_is_taken_away_is_told(driver, slurm):
+    """And does not hinder that the sweep is sent again."""
+    driver.run("submit", "slurm", *HERE, "-j1", "a=1", "epochs=500")
+    driver.wait_until(lambda: len(driver.words("epoch")) > 3)
+    slurm.ask("scancel", jobs(driver)[0])
+    driver.wait_until(lambda: jobs(driver)[0] not in slurm.jobs("RUNNING,COMPLETING"))
+    assert "its jobs are gone from the queue" in driver.run("status", "epochs=500")
+
+
+def test_what_the_queue_refuses_is_one_line_in_its_own_words(driver, slurm):
+    """Exit code 2, and nothing was submitted."""
+    out = driver.run("submit", "slurm", "-O", "queue=nonsense", code=2)
+    assert "invalid partition specified: nonsense" in out
+    assert out.count("\n") == 1
+    assert not [*(driver.path / "dist" / "slow" / "dispatched").glob("*")]
+
+
+def test_an_array_of_jobs_makes_the_same_without_a_scheduler(driver, slurm):
+    """Jobs that leave, and one that dies, leave their trials to those that come after them."""
+    walltime = ("-O", "walltime=00:01:00", "-O", "lead=51")
+    words = ["submit", "slurm", "--array", *HERE, *walltime, "-j2", "epochs=10"]
+    driver.write(checkpoint_every=0)
+    driver.run(*words, PAUSE="0.4")
+    driver.wait_until(lambda: len(driver.words("epoch")) > 4)
+    os.kill(int(driver.words("epoch")[-1][3]), signal.SIGKILL)
+    out = driver.run("attach", seconds=250)
+    assert "what is left goes on in the array" in out
+    assert "train a=1-" in out
+    assert "trained 4 of 4 trials" in out
+    assert len(epochs(driver)) <= 41  # at most the epoch in training was lost
+    driver.same_as_undisturbed("epochs=10")
+    workers = {str(worker) for worker in driver.dataset().worker.values}
+    assert workers <= {"slurm-1", "slurm-2"}
+    assert not (driver.path / "dist" / "slow" / "runs" / dispatched(driver).name).exists()

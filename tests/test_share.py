@@ -1,0 +1,208 @@
+"""A sweep by an array of jobs, each of which trains its share straight from the folder."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import xarray as xr
+
+import dasktune as dt
+from dasktune.dispatch import Dispatch, Order
+from dasktune.outcome import Outcome
+from dasktune.run import Options
+from dasktune.share import Shares, Worker, note, noted
+from dasktune.sharing import Array
+
+
+def array_of(sweep, **options):
+    """Begin an array in a sweep's store, as its first job does."""
+    order = Order("slurm", {}, (), "slurm", "", sweep.codes.digest, count=3, kind="array")
+    sweep.store.prepare()
+    dispatch = Dispatch.create(sweep.store.root, order)
+    return Array(dispatch, sweep, Options(cluster="none", **options), lambda event: None)
+
+
+def work(array, place, *, stop_after=None):
+    """Be one job of the array."""
+    path, told = array.dispatch.path, []
+
+    def tell(outcome):
+        note(path, place, outcome)
+        told.append(outcome)
+
+    Worker(Shares.load(path), path, place, 3, f"slurm-{place}", tell).train()
+    return told
+
+
+def finish(array):
+    """Be the last job, and give its summary and the arrays that it asked for."""
+    sent = []
+    return array.finish(sent.append), sent
+
+
+def test_shares_are_disjoint_and_the_rest_is_taken_from_their_ends():
+    """So that two jobs seldom look at the same."""
+    shares = Shares(Outcome("preprocessed", ""), tuple(range(7)), 1)
+    assert list(shares.order(1, 3))[:3] == [0, 3, 6]
+    assert list(shares.order(2, 3)) == [1, 4, 5, 2, 6, 3, 0]
+    assert all(sorted(shares.order(place, 3)) == list(range(7)) for place in (1, 2, 3))
+
+
+def test_an_array_makes_the_very_dataset_that_make_makes(project):
+    """The same keys, the same digests; whoever is first does the work of those that never came."""
+    project.make()
+    project.ran()
+    there = dt.Sweep.load(str(project.file), store=str(project.folder / "there"))
+    array = array_of(there)
+    assert array.prepare().exit_code == 0
+    assert len(work(array, 2)) == 4
+    assert work(array, 1) == []
+    summary, sent = finish(array)
+    assert (summary.exit_code, sent) == (0, [])
+    assert len(summary.made()) == 5
+    varying = ["seconds", "finished", "worker"]
+    xr.testing.assert_identical(
+        dt.open_results(there.store.root).drop_vars(varying),
+        project.dataset().drop_vars(varying),
+    )
+    assert os.listdir(there.store.root + "/collated") == os.listdir(project.root / "collated")
+    assert os.listdir(there.store.root + "/runs") == []
+    assert sorted(project.ran()) == sorted(
+        ["preprocess", *(f"train a={a},b={b}" for a in (1, 2) for b in (3, 4))]
+    )
+
+
+def test_what_dead_jobs_left_goes_on_in_another_array_as_long_as_it_gets_on(project):
+    """A claim of a job that died holds up nobody for longer than one array."""
+    array = array_of(project.sweep())
+    array.prepare()
+    claims = f"{array.dispatch.path}/claims-1"
+    os.makedirs(claims)
+    units = Shares.load(array.dispatch.path).units
+    for unit in units[:2]:
+        with open(f"{claims}/{unit.spec.id}", "w") as file:
+            file.write("3")
+    assert len(work(array, 1)) == 2
+    assert finish(array) == (None, [2])
+    assert len(Shares.load(array.dispatch.path).units) == 2
+    summary, sent = finish(array)  # all its jobs died
+    assert (summary.exit_code, sent) == (2, [])
+    assert summary.not_remade() == ["all"]
+
+
+def test_a_job_that_the_queue_starts_again_finds_its_own_claims(project):
+    """Those of others are not its business."""
+    array = array_of(project.sweep())
+    array.prepare()
+    first, second, *_ = Shares.load(array.dispatch.path).units
+    os.makedirs(f"{array.dispatch.path}/claims-1")
+    for unit, place in ((first, 1), (second, 2)):
+        with open(f"{array.dispatch.path}/claims-1/{unit.spec.id}", "w") as file:
+            file.write(str(place))
+    trained = [outcome.target for outcome in work(array, 1)]
+    assert first.target in trained
+    assert second.target not in trained
+
+
+def test_a_failure_stops_the_array_unless_it_is_to_go_on(project):
+    """As in make: 2, what is finished is kept; with -k the others are trained; -i collates."""
+    (project.folder / "fail-1-3").touch()
+    array = array_of(project.sweep())
+    array.prepare()
+    assert [outcome.status for outcome in work(array, 1)] == ["failed"]
+    assert work(array, 2) == []
+    summary, sent = finish(array)
+    assert (summary.exit_code, sent) == (2, [])
+    assert "told to fail" in summary.failures()[0].error
+    array = array_of(project.sweep(), keep_going=True)
+    array.prepare()
+    assert len(work(array, 1)) == 4
+    summary, sent = finish(array)
+    assert (summary.exit_code, sent) == (2, [])
+    array = array_of(project.sweep(), ignore_errors=True)
+    array.prepare()
+    work(array, 3)
+    assert noted(array.dispatch.path).popitem()[1].status == "failed"
+    summary, sent = finish(array)
+    assert (summary.exit_code, sent) == (0, [])
+    assert sorted(project.dataset().status.values) == ["failed", "ok", "ok", "ok"]
+
+
+def test_an_array_that_is_cancelled_begins_nothing_more(project):
+    """Nor sends another one."""
+    array = array_of(project.sweep())
+    array.prepare()
+    array.run.interrupt("cancelled")
+    assert work(array, 1) == []
+    assert finish(array)[1] == []
+    assert project.ran() == ["preprocess"]
+
+
+def test_only_a_queue_takes_a_sweep(project):
+    """Not what runs here."""
+    result = project.cli("submit", "local")
+    assert result.code == 2
+    assert "jobs are sent to a queue, such as slurm, but got 'local'" in result.err
+    assert not [*(project.root / "dispatched").iterdir()]
+
+
+FUSED = """
+import numpy as np
+import torch
+import xarray as xr
+
+import dasktune as dt
+
+
+def preprocess():
+    x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+    rows = xr.Dataset({"x": (("row", "axis"), x), "y": ("row", (x.sum(1) > 0).astype("int64"))})
+    return {"train": rows, "val": rows}
+
+
+def model(config, data):
+    return torch.nn.Linear(4, 2)
+
+
+recipe = dt.TorchRecipe(model, epochs=2, batch_size=16)
+space = dt.Space(lr=dt.choice(0.01, 0.02, 0.03))
+pipeline = dt.Pipeline(space, preprocess, recipe, objective="min val_loss")
+"""
+
+
+def test_trials_that_share_a_step_are_one_unit(tmp_path):
+    """And each of them is committed by itself."""
+    (tmp_path / "fused.py").write_text(FUSED)
+    sweep = dt.Sweep.load(str(tmp_path / "fused.py"), store=str(tmp_path / "dist"))
+    array = array_of(sweep)
+    array.prepare()
+    assert len(Shares.load(array.dispatch.path).units) < 3
+    for place in (1, 2, 3):
+        work(array, place)
+    summary, sent = finish(array)
+    assert (summary.exit_code, sent) == (0, [])
+    assert len(summary.made()) == 4
+    assert summary.failures() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--array", "--search", "hyperband(max_epochs=3)"], "--array cannot search"),
+        ([], "submit takes the queue to send to"),
+        (["-n"], "-n submits nothing"),
+        (["clean"], "'clean' needs no queue"),
+        (["--in-job"], "--in-job needs -j N"),
+        (["--array", "-B"], "--array takes no -B"),
+        (["--array", "trained"], "--array makes 'all', but got trained"),
+        (["--array", "--in-job", "-j2"], "--array and --in-job exclude each other"),
+    ],
+)
+def test_what_cannot_be_submitted_is_refused(project, words, told):
+    """In one line, before anything is sent."""
+    project.edit('objective="max score")', 'objective="max score", budget="epochs")')
+    queue = ["slurm"] if words else []
+    result = project.run_cli(["submit", *queue, "-f", str(project.file), *words])
+    assert result.code == 2
+    assert told in result.err
