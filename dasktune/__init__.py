@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from dasktune.pipeline import Pipeline
     from dasktune.plan import Plan, Request
     from dasktune.pytorch.recipe import TorchRecipe
+    from dasktune.ranking import best, leaderboard
     from dasktune.reading.accessor import Results, open
-    from dasktune.results import best, leaderboard, open_results, to_grid
+    from dasktune.results import open_results, to_grid
     from dasktune.run import Options, Summary
     from dasktune.search.asha import ASHA
     from dasktune.search.halving import SuccessiveHalving
@@ -61,12 +62,12 @@ _HOMES = {
     "TorchRecipe": "pytorch.recipe",
     "Trial": "trial",
     "TrialSpec": "config",
-    "best": "results",
+    "best": "ranking",
     "choice": "domain",
     "constant": "domain",
     "folds": "domain",
     "integers": "domain",
-    "leaderboard": "results",
+    "leaderboard": "ranking",
     "load_model": "kept",
     "log_uniform": "domain",
     "make": "searching",

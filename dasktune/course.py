@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dasktune.config import Config, TrialSpec
@@ -18,6 +18,7 @@ from dasktune.pipeline import Pipeline
 from dasktune.record import Record
 from dasktune.search import Ask
 from dasktune.search.draws import Draws
+from dasktune.search.standing import Score
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,8 @@ class Course:
         assert pipeline.search is not None
         self._pipeline = pipeline
         self._find = find
-        self._sign = 1.0 if pipeline.objective.direction == "max" else -1.0
         draws = Draws.of(pipeline.design, pipeline.search.seed, endless=pipeline.endless)
+        draws.objectives = len(pipeline.objective.all)
         self._search = pipeline.search.start(draws, pipeline.max_epochs)
         self._wishes: dict[tuple[str, int], list[_Wish]] = {}
         self._places: dict[tuple[str, int], Ask] = {}
@@ -126,7 +127,11 @@ class Course:
 
     def ended(self, job: Job, outcome: Outcome) -> None:
         """Take what became of a job: a result, or a failure."""
-        self._conclude(job.spec.id, job.budget, Result(outcome, job.budget))
+        result = Result(outcome, job.budget)
+        if outcome.status == "ok" and len(_values(outcome)) != len(self._pipeline.objective.all):
+            # A result of another run, which had other objectives.
+            result = self._find(job.spec, job.budget, False) or result
+        self._conclude(job.spec.id, job.budget, result)
 
     def found(self, job: Job) -> bool:
         """Look once more for the result of a job that had to wait."""
@@ -215,12 +220,18 @@ class Course:
             self.results[place] = found
         return found is not None
 
-    def _score(self, wish: _Wish) -> float | None:
+    def _score(self, wish: _Wish) -> Score | None:
         """Give the mean over the replicates, in their order; None if one has no value."""
-        values = [self.results[spec.id, wish.ask.budget].outcome.value for spec in wish.specs]
-        if any(value is None or not math.isfinite(value) for value in values):
-            return None
-        return self._sign * math.fsum(v for v in values if v is not None) / len(values)
+        objectives = self._pipeline.objective.all
+        means = []
+        outcomes = [self.results[spec.id, wish.ask.budget].outcome for spec in wish.specs]
+        for number, objective in enumerate(objectives):
+            values = [_values(outcome)[number : number + 1] for outcome in outcomes]
+            known = [v for some in values for v in some if v is not None and math.isfinite(v)]
+            if len(known) < len(outcomes):
+                return None
+            means.append(objective.sign * math.fsum(known) / len(known))
+        return tuple(means) if len(objectives) > 1 else means[0]
 
     def counts(self) -> Counter[tuple[int, int]]:
         """Count the results of each (bracket, budget)."""
@@ -256,3 +267,8 @@ class Course:
             )
             outcome = good[-1][1] if good else (bad[0] if bad else None)
             yield spec, outcome, history
+
+
+def _values(outcome: Outcome) -> Sequence[float | None]:
+    """Give the values of all objectives."""
+    return outcome.values or (outcome.value,)

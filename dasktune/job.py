@@ -23,6 +23,7 @@ from dasktune.fingerprint import digest as digest_of
 from dasktune.fingerprint import key as key_of
 from dasktune.keys import lineage, train_parts
 from dasktune.model import save_card, save_model
+from dasktune.objective import SECONDS, Objective
 from dasktune.outcome import Outcome
 from dasktune.pipeline import Pipeline
 from dasktune.provenance import place, versions
@@ -305,7 +306,9 @@ def open_splits(store: Store, data: Outcome, staging: Staging | None = None) -> 
 
 def outcome_of(stamp: Stamp, *, made: bool) -> Outcome:
     """Tell what became of a trial from its stamp."""
-    value = stamp.body["result"]["value"]
+    result = stamp.body["result"]
+    value = result["value"]
+    objective = Objective.parse(stamp.body["objective"]) if "objective" in stamp.body else None
     return Outcome(
         stamp.target,
         stamp.key,
@@ -313,26 +316,31 @@ def outcome_of(stamp: Stamp, *, made: bool) -> Outcome:
         made=made,
         seconds=stamp.seconds,
         value=None if value is None else float(value),
+        values=objective.values(result["curve"], stamp.seconds, stamp.body.get("resumed_at", 0))
+        if objective is not None and objective.others
+        else (),
     )
 
 
 def objective_value(pipeline: Pipeline, curve: Curve) -> float:
-    """Give the last value of the objective's metric.
+    """Give the last value of the objective's metric; the first of several.
 
     Raises
     ------
     MetricError
-        If it was never reported.
+        If one was never reported.
     """
-    metric = pipeline.objective.metric
-    value = curve.last(metric)
-    if value is None:
-        names = curve.names()
-        raise MetricError(
-            f"train() must report the objective's metric {metric!r} as a number at least once, "
-            f"but reported {', '.join(names) or 'nothing'}." + did_you_mean(metric, names)
-        )
-    return value
+    found: list[float] = []
+    for objective in pipeline.objective.all:
+        value = 0.0 if objective.metric == SECONDS else curve.last(objective.metric)
+        if value is None:
+            metric, names = objective.metric, curve.names()
+            raise MetricError(
+                f"train() must report the objective's metric {metric!r} as a number at least "
+                f"once, but reported {', '.join(names) or 'nothing'}." + did_you_mean(metric, names)
+            )
+        found.append(value)
+    return found[0]
 
 
 def _json_number(value: float) -> float | str:

@@ -168,10 +168,18 @@ class SearchPlanner(Planner):
             except StampError:
                 continue
             if stamp is not None:
-                value = self.pipeline.objective.last(stamp.body["result"]["curve"], budget)
-                target, seconds = f"trained/{spec.id}", stamp.seconds
+                body = stamp.body
+                values = self.pipeline.objective.values(
+                    body["result"]["curve"], stamp.seconds, body.get("resumed_at", 0), budget
+                )
                 outcome = Outcome(
-                    target, stamp.key, stamp.digest, made=False, seconds=seconds, value=value
+                    f"trained/{spec.id}",
+                    stamp.key,
+                    stamp.digest,
+                    made=False,
+                    seconds=stamp.seconds,
+                    value=values[0],
+                    values=values,
                 )
                 return Result(outcome, found)
         return None

@@ -266,6 +266,32 @@ def test_a_strategy_that_cannot_be_read_is_refused(text, message):
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize("strategy", [dt.SuccessiveHalving(n=9), dt.ASHA(n_trials=9)])
+def test_with_several_objectives_both_ends_of_the_front_go_on(strategy):
+    """By non-dominated fronts, and not by the first objective alone."""
+    search = strategy.start(draws(), 9)
+
+    def score(ask):
+        return (ask.config.a, -ask.config.a) if ask.config.a > 300 else (-1e6, -1e6)
+
+    asked = play(search, score, random.Random(0), room=9)
+    gone_on = {ask.config.a for ask in asked if ask.budget > 1}
+    front = sorted(ask.config.a for ask in asked if ask.budget == 1 and ask.config.a > 300)
+    assert len(front) > 3
+    assert {front[0], front[-1]} <= gone_on <= set(front)
+    fates = {ask.config.a: search.fate(ask.config) for ask in asked}
+    assert fates[min(fates)].startswith("rank ")
+
+
+def test_median_stopping_leaves_what_is_worse_in_all_objectives():
+    """What is better than the median in one of them goes on."""
+    search = dt.MedianStopping(n_trials=3).start(draws(), 3)
+    first = search.ask(3)
+    for ask, score in zip(first, ((0.0, 0.0), (9.0, 0.5), (2.0, 2.0)), strict=True):
+        search.tell(ask, score)
+    assert [ask.config for ask in search.ask(3)] == [first[1].config, first[2].config]
+
+
 PLANE = dt.Space(x=dt.uniform(0.0, 1.0), y=dt.log_uniform(0.001, 1.0), z=dt.constant(1))
 
 

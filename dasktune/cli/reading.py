@@ -32,7 +32,11 @@ def selecting(command: F) -> F:
             metavar="CONDITION",
             help="Only trials such as 'lr>0.01 and hidden==64', or hidden=32,64.",
         ),
-        click.option("--objective", metavar="'max METRIC'", help="Judge by another metric."),
+        click.option(
+            "--objective",
+            metavar="'max METRIC'",
+            help="Judge by another metric, or several: 'max A, min B'.",
+        ),
         click.option(
             "--partial",
             is_flag=True,
@@ -111,13 +115,13 @@ def report(**options: Any) -> None:
 
 
 @click.command()
-@click.argument("figure", type=click.Choice(KINDS), metavar="KIND")
+@click.argument("figure", type=click.Choice([*KINDS, "front"]), metavar="KIND")
 @click.option("--metric", metavar="NAME", help="For curves: another metric than the objective.")
 @click.option("--of", metavar="NAME[,NAME]", help="Hyperparameters, for slices and heat maps.")
 @click.option("--output", metavar="FILE", help="A .png, .svg or .pdf; else <pipeline>-KIND.png.")
 @selecting
 def plot(figure: str, metric: str | None, of: str | None, **options: Any) -> None:
-    """Draw a figure: curves, parallel, slices, heatmap, importance, progress or cost."""
+    """Draw a figure: curves, parallel, slices, heatmap, importance, progress, cost or front."""
     from dasktune.reading.plots import plot as draw
 
     change_folder(options["folders"])
@@ -145,8 +149,9 @@ def _select(path: str, options: dict[str, Any]) -> xr.Dataset:
 
 def _table(dataset: xr.Dataset, options: dict[str, Any]) -> tuple[pd.DataFrame, bool]:
     """Give the table that is asked for, and whether more of the objective is better."""
+    from dasktune.ranking import leaderboard
     from dasktune.reading.selection import group_table, sort_table
-    from dasktune.results import leaderboard, objective_of, trials_table
+    from dasktune.results import objective_of, trials_table
 
     upwards = objective_of(dataset).direction == "max"
     metric = _metric(dataset)

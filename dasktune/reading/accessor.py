@@ -8,17 +8,10 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from dasktune.errors import UsageError, did_you_mean
+from dasktune.ranking import Best, best, by_first, leaderboard
 from dasktune.reading import selection, statistics
 from dasktune.reading.opening import read, required_store
-from dasktune.results import (
-    Best,
-    best,
-    hyperparameters,
-    leaderboard,
-    objective_of,
-    to_grid,
-    trials_table,
-)
+from dasktune.results import hyperparameters, objective_of, to_grid, trials_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,9 +58,25 @@ class Results:
         """Whether it was read from stamps: of a sweep that goes on, or that was left."""
         return "partial" in self.dataset.attrs
 
-    def best(self) -> Best | None:
+    def best(self, objective: str = "") -> Best | None:
         """Find the best configuration by its mean over the replicates; see `dasktune.best`."""
-        return best(self.dataset)
+        return best(self.dataset, objective)
+
+    def front(self) -> pd.DataFrame:
+        """Give the Pareto front of several objectives: the configurations that none beats in all.
+
+        Raises
+        ------
+        UsageError
+            If there is one objective.
+        """
+        if not objective_of(self.dataset).others:
+            raise UsageError(
+                f"a front needs several objectives, but there is {objective_of(self.dataset)}. "
+                "Write by('max accuracy, min seconds').front(), say."
+            )
+        board = self.leaderboard()
+        return board[board["front"] == 1]
 
     def verdict(self) -> Verdict | None:
         """Say how sure one can be of the best: its interval, and whether others are as good."""
@@ -117,7 +126,7 @@ class Results:
         ----------
         kind : str
             ``"curves"``, ``"parallel"``, ``"slices"``, ``"heatmap"``, ``"importance"``,
-            ``"progress"`` or ``"cost"``.
+            ``"progress"``, ``"cost"`` or ``"front"``.
         **options
             ``metric`` for curves; ``of``, a list of hyperparameters, for slices and heat maps.
         """
@@ -178,7 +187,7 @@ class Results:
         return load_model(self.folder(trial), **options)
 
     def __repr__(self) -> str:
-        winner = self.best()
+        winner = best(by_first(self.dataset))
         text = f"<Results: {self.dataset.sizes['trial']} trials"
         if winner is not None:
             text += f", best {objective_of(self.dataset).metric} {winner.mean:.5g}"

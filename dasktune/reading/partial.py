@@ -7,13 +7,14 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from dasktune.collate import dataset_of
 from dasktune.config import Config, TrialSpec, plain
+from dasktune.dataset import dataset_of
 from dasktune.errors import StampError, StoreError
 from dasktune.facts import about
 from dasktune.fingerprint import digest
 from dasktune.objective import Objective
 from dasktune.outcome import Outcome
+from dasktune.ranking import with_front
 from dasktune.recipe import read_codes
 from dasktune.source import Sources
 from dasktune.stamp import Stamp
@@ -84,7 +85,7 @@ def read_partial(store: Store, wanted: str = "") -> xr.Dataset:
         facts,
     )
     dataset.attrs["partial"] = len(damaged)
-    return dataset
+    return with_front(dataset)
 
 
 def version(parts: dict[str, Any]) -> str:

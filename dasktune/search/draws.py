@@ -23,12 +23,15 @@ class Draws:
     ----------
     design : Design or None
         Where they come from, if from one.
+    objectives : int
+        How many values the score of a config has.
     """
 
     def __init__(self, configs: Iterable[Config]) -> None:
         self._configs: list[Config] = []
         self._coming = iter(configs)
         self.design: Design | None = None
+        self.objectives = 1
 
     @classmethod
     def of(cls, design: Design, seed: int, *, endless: bool = False) -> Draws:

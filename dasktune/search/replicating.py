@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dasktune.config import Config
 from dasktune.search.draws import Draws
+from dasktune.search.standing import Score, ranked
 from dasktune.search.strategy import Ask, Rung, Search, Strategy, whole
 
 _ALL = 10**9
@@ -62,6 +63,11 @@ class ReplicateBest(Strategy):
         """Whether all configs of the design are trained."""
         return self.first is None
 
+    @property
+    def multiobjective(self) -> bool:  # type: ignore[override]
+        """Whether the search is."""
+        return self.first is None or self.first.multiobjective
+
     def rungs(self, max_epochs: int) -> list[Rung]:
         """List the rungs of the search, and the leaders'."""
         found = [] if self.first is None else self.first.rungs(max_epochs)
@@ -90,7 +96,7 @@ class _All(Search):
         asks, self._asks = self._asks, []
         return asks
 
-    def tell(self, ask: Ask, score: float | None) -> None:
+    def tell(self, ask: Ask, score: Score | None) -> None:
         """Take a score."""
 
     def fate(self, config: Config) -> str:
@@ -108,7 +114,7 @@ class _Replicating(Search):
         self._budget = budget
         self._bracket = bracket
         self._open = 0
-        self._scores: dict[Config, float] = {}
+        self._scores: dict[Config, Score] = {}
         self._leaders: list[Config] | None = None
 
     def ask(self, room: int) -> list[Ask]:
@@ -117,14 +123,15 @@ class _Replicating(Search):
         self._open += len(asks)
         if asks or self._open or self._leaders is not None:
             return asks
-        ranked = sorted(self._scores, key=lambda config: -self._scores[config])
-        self._leaders = ranked[: self._best]
+        known = list(self._scores)
+        chosen = ranked(list(self._scores.values()), self._best)
+        self._leaders = [known[i] for i in chosen]
         return [
             Ask(config, self._budget, self._bracket, 1, tuple(range(self._seeds)))
             for config in self._leaders
         ]
 
-    def tell(self, ask: Ask, score: float | None) -> None:
+    def tell(self, ask: Ask, score: Score | None) -> None:
         """Take a score."""
         if ask.bracket == self._bracket:
             return

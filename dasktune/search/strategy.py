@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from dasktune.config import Config
 from dasktune.errors import SearchError
 from dasktune.search.draws import Draws
+from dasktune.search.standing import Score
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,11 @@ class Search(abc.ABC):
         """
 
     @abc.abstractmethod
-    def tell(self, ask: Ask, score: float | None) -> None:
-        """Take the score of a training; None if it failed or diverged."""
+    def tell(self, ask: Ask, score: Score | None) -> None:
+        """Take the score of a training; None if it failed or diverged.
+
+        With several objectives it is a tuple of values, of which each is the better the larger.
+        """
 
     @abc.abstractmethod
     def fate(self, config: Config) -> str:
@@ -113,6 +117,8 @@ class Strategy(abc.ABC):
         Whether what it asks for follows from the order of what it was told, which is then noted.
     all_configs : bool
         Whether it trains all configs of the design, for the longest budget.
+    multiobjective : bool
+        Whether it can be told scores of several objectives.
     """
 
     max_epochs: int | None
@@ -120,6 +126,7 @@ class Strategy(abc.ABC):
     synchronous: ClassVar[bool] = True
     remembers: ClassVar[bool] = False
     all_configs: ClassVar[bool] = False
+    multiobjective: ClassVar[bool] = False
 
     @abc.abstractmethod
     def rungs(self, max_epochs: int) -> list[Rung]:
