@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dasktune.search.hyperband import Hyperband
     from dasktune.search.median import MedianStopping
     from dasktune.search.optuna import Optuna
+    from dasktune.search.population import PBT
     from dasktune.search.replicating import ReplicateBest
     from dasktune.searchcv import SearchCV
     from dasktune.searching import make
@@ -48,6 +49,7 @@ _HOMES = {
     "Options": "run",
     "MedianStopping": "search.median",
     "Optuna": "search.optuna",
+    "PBT": "search.population",
     "Pipeline": "pipeline",
     "Plan": "plan",
     "ReplicateBest": "search.replicating",
@@ -80,6 +82,7 @@ _HOMES = {
 
 __all__ = [
     "ASHA",
+    "PBT",
     "Config",
     "DasktuneError",
     "Data",

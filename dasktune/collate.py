@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dasktune import descent
 from dasktune.commit import link_atomically, publish, readable_errors, staging
 from dasktune.config import TrialSpec
 from dasktune.dataset import dataset_of
@@ -154,10 +155,14 @@ def collate(
 
 
 def _with_histories(store: Store, dataset: xr.Dataset, task: CollateTask) -> xr.Dataset:
-    found = coordinates(store, [spec.id for spec in task.specs], task.histories)
+    found: dict[str, Any] = dict(
+        coordinates(store, [spec.id for spec in task.specs], task.histories)
+    )
     seconds = found.pop("seconds")[1]
     own = dataset["seconds"].values  # of the longest budget, or of a failure
     found["seconds"] = ("trial", np.where(seconds > 0, seconds, own))
+    budgets = found["budget"][1].tolist()
+    found |= descent.coordinates(task.specs, budgets, dataset.sizes["epoch"])
     # A metric of the user's with such a name goes first.
     return dataset.assign_coords({n: v for n, v in found.items() if n not in dataset.data_vars})
 

@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from dasktune.config import Config, TrialSpec
+from dasktune.config import Config, Parent, TrialSpec
+from dasktune.errors import SearchError
 from dasktune.history import History
 from dasktune.outcome import Outcome
 from dasktune.pipeline import Pipeline
@@ -99,6 +100,7 @@ class Course:
         self._wishes: dict[tuple[str, int], list[_Wish]] = {}
         self._places: dict[tuple[str, int], Ask] = {}
         self._specs: dict[str, TrialSpec] = {}
+        self._parents: dict[str, Parent | None] = {}
         self.results: dict[tuple[str, int], Result] = {}
         self._record = record
         self._numbers: dict[Config, int] = {}
@@ -155,13 +157,21 @@ class Course:
 
     def _take(self, ask: Ask, *, begin: bool = True) -> list[Job]:
         """Look for what is asked for; tell it if it is all there, else give what is missing."""
-        specs = self._pipeline.design.replicated(ask.config, ask.replicates)
+        search = self._pipeline.search
+        if search is not None and search.exploits and not self._pipeline.budget_of(ask.config):
+            raise SearchError(
+                f"{type(search).__name__} goes on from checkpoints, but the training of "
+                f"{ask.config} begins anew for each number of epochs. Take a schedule that does "
+                "not stretch over them (constant or step), or fix its horizon."
+            )
+        specs = self._pipeline.design.replicated(ask.config, ask.replicates, ask.parent)
         # Of what may have been asked for, each budget is looked for by itself.
         missing = [s for s in specs if not self._found(s, ask.budget, exactly=not begin)]
         if missing and not begin:
             return []
         for spec in specs:
             self._specs.setdefault(spec.id, spec)
+            self._parents[spec.id] = ask.parent
             before = self._places.setdefault((spec.id, ask.budget), ask)
             if ask.bracket < before.bracket:
                 self._places[spec.id, ask.budget] = ask
@@ -246,15 +256,16 @@ class Course:
         budgets: dict[str, list[int]] = {name: [] for name in self._specs}
         for name, budget in self._places:
             budgets[name].append(budget)
-        fates: dict[Config, str] = {}
+        fates: dict[tuple[Config, Parent | None], str] = {}
         for name, spec in self._specs.items():
             results = [r for b in budgets[name] if (r := self.results.get((name, b))) is not None]
             found = {r.budget: r.outcome for r in results if r.outcome.status == "ok"}
             good = sorted(found.items())
             bad = [r.outcome for r in results if r.outcome.status in ("failed", "stopped")]
-            if spec.config not in fates:
-                fates[spec.config] = self._search.fate(spec.config)
-            stopped = fates[spec.config]
+            asked = spec.config, self._parents.get(name)
+            if asked not in fates:
+                fates[asked] = self._search.fate_of(*asked)
+            stopped = fates[asked]
             if bad and good:
                 stopped = f"{stopped}: {bad[0].error}"
             reached = [b for b in budgets[name] if (name, b) in self.results] if good else []

@@ -60,6 +60,8 @@ class TrainTask:
     budget : str
         The variable that says for how many epochs to train, if a longer training goes on from a
         shorter one; else ``""``.
+    origin_variables : dict or None
+        The variables of the trial from whose checkpoint this one begins, if it does.
     staging : Staging
         Whether the worker reads the data from a copy on its own disk.
     """
@@ -75,6 +77,7 @@ class TrainTask:
     keep_going: bool = False
     tee: bool = False
     budget: str = ""
+    origin_variables: dict[str, Value] | None = None
     staging: Staging = field(default_factory=Staging)
 
     @property
@@ -165,6 +168,7 @@ class Job:
         budget = self.task.variables.get(self.task.budget)
         return Trial(
             self.task.spec,
+            origin_folder=self._origin_folder(),
             checkpoint_folder=self.checkpoints,
             checkpoint_every=pipeline.checkpoint_every,
             budget=budget if isinstance(budget, int) else None,
@@ -172,6 +176,14 @@ class Job:
             end_flag=self.run.end_flag(self.task.spec.id),
             emit=emit,
         )
+
+    def _origin_folder(self) -> str:
+        """Name the checkpoints of the trial from whose checkpoint this one begins."""
+        task, origin = self.task, self.task.spec.origin
+        if origin is None or origin.spec is None or task.origin_variables is None:
+            return ""
+        parts = train_parts(origin.spec, task.code, task.origin_variables, self.data.digest)
+        return self.store.checkpoints(origin.trial, lineage(parts, task.budget))
 
     def commit(
         self,
@@ -199,6 +211,7 @@ class Job:
         fused : dict, optional
             How many trials were trained as one, and why.
         """
+        trial.check_origin()
         value = objective_value(pipeline, trial.curve)
         with readable_errors(self.store):
             model_digest = save_model(folder, model)

@@ -18,7 +18,7 @@ from dasktune.objective import SECONDS, Objective
 from dasktune.search import Strategy
 from dasktune.space import Space
 
-SEARCHED = ("budget", "bracket", "rung", "stopped", "spent")
+SEARCHED = ("budget", "bracket", "rung", "stopped", "spent", "parent", "began")
 """Coordinates that the dataset of a search has on ``trial``."""
 
 

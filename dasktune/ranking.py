@@ -123,7 +123,9 @@ def leaderboard(dataset: xr.Dataset, count: int | None = None) -> pd.DataFrame:
 
     names = hyperparameters(dataset)
     table = pd.DataFrame({name: dataset[name].values for name in names})
-    board = summarise(table, dataset, _ranks(dataset))
+    if "began" in dataset.coords:  # equal ones may have begun from different checkpoints
+        table = table.assign(began=dataset["began"].values, _line=config_numbers(dataset))
+    board = summarise(table, dataset, _ranks(dataset)).drop(columns="_line", errors="ignore")
     objective = objective_of(dataset)
     if objective.others:
         columns = [("mean", objective), *((f"mean {o.metric}", o) for o in objective.others)]

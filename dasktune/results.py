@@ -123,7 +123,23 @@ def config_numbers(dataset: xr.Dataset) -> Any:
     if not names:
         return np.zeros(dataset.sizes["trial"], dtype=int)
     table = pd.DataFrame({name: dataset[name].values for name in names})
-    return table.groupby(names, dropna=False, sort=False).ngroup().to_numpy()
+    numbers = table.groupby(names, dropna=False, sort=False).ngroup().to_numpy()
+    return _by_parents(dataset, numbers) if "parent" in dataset.coords else numbers
+
+
+def _by_parents(dataset: xr.Dataset, numbers: Any) -> Any:
+    """Tell apart equal configurations that began from checkpoints of different ones."""
+    import numpy as np
+
+    rows = {str(trial): row for row, trial in enumerate(dataset["trial"].values)}
+    parents = [rows.get(str(parent), -1) for parent in dataset["parent"].values]
+    began = dataset["began"].values.tolist()
+    found: dict[tuple[int, ...], int] = {}
+    told = np.full(len(numbers), -1)
+    for row in np.argsort(began, kind="stable"):  # parents first
+        line = (int(numbers[row]), began[row], int(told[parents[row]]) if parents[row] >= 0 else -1)
+        told[row] = found.setdefault(line, len(found))
+    return told
 
 
 def config_of(dataset: xr.Dataset, index: int, *, replicate: bool = True) -> dict[str, Any]:

@@ -52,7 +52,8 @@ def train(trial, data, epochs=9):
     total = Total()
     trial.checkpoint(total=total)
     for epoch in trial.epochs(epochs):
-        note(f"{trial.config.a}/{trial.replicate.get('seed', 0)} {epoch}")
+        line = f"from {trial.parent} at {trial.began}" * bool(trial.parent)
+        note(f"{trial.config.a}/{trial.replicate.get('seed', 0)}{line} {epoch}")
         if os.path.exists(f"{HERE}/fail-{trial.config.a}-{epoch}"):
             raise RuntimeError("told to fail")
         time.sleep(0.1 * os.path.exists(f"{HERE}/slow"))
@@ -380,7 +381,13 @@ def test_a_search_that_is_interrupted_leaves_off_at_checkpoints(search):
 
 @pytest.mark.parametrize(
     ("strategy", "where"),
-    [("Hyperband()", "local"), ("ASHA(n_trials=9)", "none"), ("Optuna(6)", "none")],
+    [
+        ("Hyperband()", "local"),
+        ("ASHA(n_trials=9)", "none"),
+        ("Optuna(6)", "none"),
+        ("MedianStopping(9, every=2)", "none"),
+        ("PBT(4, every=2, explore='a')", "none"),
+    ],
 )
 def test_a_search_whose_driver_is_killed_goes_on(search, strategy, where):
     """Without a word: nothing is trained twice but the epochs that were on their way.

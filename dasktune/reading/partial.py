@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from dasktune.config import Config, TrialSpec, plain
+from dasktune.config import Config, Origin, TrialSpec, plain
 from dasktune.dataset import dataset_of
 from dasktune.errors import StampError, StoreError
 from dasktune.facts import about
@@ -154,7 +154,8 @@ def _spec(body: dict[str, Any]) -> TrialSpec:
     known = body["parts"]["config"].keys() | replicate.keys()
     neutral = tuple(name for name in axes if name not in known)
     numbers = {name: int(str(axes[name])) for name in replicate}
-    return TrialSpec(Config(config), numbers, neutral=neutral)
+    origin = Origin(**body["parts"]["origin"]) if "origin" in body["parts"] else None
+    return TrialSpec(Config(config), numbers, neutral=neutral, origin=origin)
 
 
 def _objective(store: Store, body: dict[str, Any]) -> Objective:

@@ -146,6 +146,8 @@ def metric(dataset: xr.Dataset, name: str) -> xr.DataArray:
         If there is no such metric, or it is not one number an epoch.
     """
     known = metrics(dataset)
+    if name in dataset.coords and dataset[name].dims == ("trial", "epoch"):
+        return dataset[name]  # the schedule of a hyperparameter
     if name not in known:
         raise UsageError(f"no metric {name!r} in the results." + did_you_mean(name, known))
     return dataset[name]

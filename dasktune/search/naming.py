@@ -11,6 +11,7 @@ from dasktune.search.halving import SuccessiveHalving
 from dasktune.search.hyperband import Hyperband
 from dasktune.search.median import MedianStopping
 from dasktune.search.optuna import Optuna
+from dasktune.search.population import PBT
 from dasktune.search.strategy import Strategy
 
 GROUP = "dasktune.search"
@@ -21,6 +22,7 @@ BUILT_IN: tuple[type[Strategy], ...] = (
     Hyperband,
     MedianStopping,
     Optuna,
+    PBT,
     SuccessiveHalving,
 )
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from dasktune.config import Config
+from dasktune.config import Config, Parent
 from dasktune.errors import SearchError
 from dasktune.search.draws import Draws
 from dasktune.search.standing import Score
@@ -28,6 +28,8 @@ class Ask:
         Where in the search it belongs, for people.
     replicates : tuple of int
         The replicates, if not those of the design.
+    parent : Parent or None
+        From whose checkpoint it begins, if not from the start.
     """
 
     config: Config
@@ -35,6 +37,7 @@ class Ask:
     bracket: int = 0
     rung: int = 0
     replicates: tuple[int, ...] = ()
+    parent: Parent | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,10 @@ class Search(abc.ABC):
     def fate(self, config: Config) -> str:
         """Say in a few words why a config was trained no longer."""
 
+    def fate_of(self, config: Config, parent: Parent | None) -> str:
+        """Say so of a config that began from the checkpoint of another."""
+        return self.fate(config)
+
     def again(self, config: Config) -> Ask:
         """Take a config that an earlier run has asked for; of a strategy that remembers."""
         raise NotImplementedError(f"{type(self).__name__} remembers nothing")
@@ -119,6 +126,8 @@ class Strategy(abc.ABC):
         Whether it trains all configs of the design, for the longest budget.
     multiobjective : bool
         Whether it can be told scores of several objectives.
+    exploits : bool
+        Whether a training may begin from the checkpoint of another.
     """
 
     max_epochs: int | None
@@ -127,6 +136,7 @@ class Strategy(abc.ABC):
     remembers: ClassVar[bool] = False
     all_configs: ClassVar[bool] = False
     multiobjective: ClassVar[bool] = False
+    exploits: ClassVar[bool] = False
 
     @abc.abstractmethod
     def rungs(self, max_epochs: int) -> list[Rung]:
