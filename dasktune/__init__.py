@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from dasktune.search.hyperband import Hyperband
     from dasktune.search.median import MedianStopping
     from dasktune.search.optuna import Optuna
+    from dasktune.search.patience import Patience
     from dasktune.search.population import PBT
+    from dasktune.search.racing import Race
     from dasktune.search.replicating import ReplicateBest
     from dasktune.searchcv import SearchCV
     from dasktune.searching import make
@@ -50,9 +52,11 @@ _HOMES = {
     "MedianStopping": "search.median",
     "Optuna": "search.optuna",
     "PBT": "search.population",
+    "Patience": "search.patience",
     "Pipeline": "pipeline",
     "Plan": "plan",
     "ReplicateBest": "search.replicating",
+    "Race": "search.racing",
     "Request": "plan",
     "Results": "reading.accessor",
     "SearchCV": "searchcv",
@@ -91,8 +95,10 @@ __all__ = [
     "MedianStopping",
     "Options",
     "Optuna",
+    "Patience",
     "Pipeline",
     "Plan",
+    "Race",
     "ReplicateBest",
     "Request",
     "Results",

@@ -182,7 +182,7 @@ class Pipeline:
             raise PipelineError(
                 f"search must be a strategy such as dasktune.Hyperband(), but got {search!r}."
             )
-        if not self.budget and not search.all_configs:
+        if not self.budget and search.shortens:
             raise PipelineError(
                 f"{type(search).__name__} needs to know which variable of train() says for how "
                 "many epochs it trains: name it, as in Pipeline(..., budget='epochs')."

@@ -133,10 +133,10 @@ def test_the_page_on_searching_can_be_followed(tmp_path, monkeypatch, run_cli):
     page = ROOT / "docs" / "searching.md"
     pipeline, reading = blocks(page, "python")
     (tmp_path / "searching.py").write_text(pipeline)
-    assert follow(page, run_cli) == 12
+    assert follow(page, run_cli) == 14
     names: dict[str, object] = {}
     exec(reading, names)
-    assert names["results"].sizes["trial"] == 10
+    assert names["results"].sizes["trial"] >= 6 * 3
 
 
 def test_the_page_on_results_can_be_followed(tmp_path, monkeypatch, run_cli):

@@ -11,7 +11,9 @@ from dasktune.search.halving import SuccessiveHalving
 from dasktune.search.hyperband import Hyperband
 from dasktune.search.median import MedianStopping
 from dasktune.search.optuna import Optuna
+from dasktune.search.patience import Patience
 from dasktune.search.population import PBT
+from dasktune.search.racing import Race
 from dasktune.search.strategy import Strategy
 
 GROUP = "dasktune.search"
@@ -23,6 +25,8 @@ BUILT_IN: tuple[type[Strategy], ...] = (
     MedianStopping,
     Optuna,
     PBT,
+    Patience,
+    Race,
     SuccessiveHalving,
 )
 

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from dasktune.config import Config
 from dasktune.search.draws import Draws
 from dasktune.search.standing import Score, ranked
-from dasktune.search.strategy import Ask, Rung, Search, Strategy, whole
-
-_ALL = 10**9
+from dasktune.search.strategy import ALL, Ask, Rung, Search, Strategy, whole
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,12 @@ class ReplicateBest(Strategy):
     @property
     def all_configs(self) -> bool:  # type: ignore[override]
         """Whether all configs of the design are trained."""
-        return self.first is None
+        return self.first is None or self.first.all_configs
+
+    @property
+    def shortens(self) -> bool:  # type: ignore[override]
+        """Whether the search does."""
+        return self.first is not None and self.first.shortens
 
     @property
     def multiobjective(self) -> bool:  # type: ignore[override]
@@ -70,7 +73,9 @@ class ReplicateBest(Strategy):
 
     def rungs(self, max_epochs: int) -> list[Rung]:
         """List the rungs of the search, and the leaders'."""
-        found = [] if self.first is None else self.first.rungs(max_epochs)
+        found = [Rung(0, 0, ALL, max_epochs)]
+        if self.first is not None:
+            found = self.first.rungs(max_epochs)
         bracket = max((rung.bracket for rung in found), default=0) + 1
         return [*found, Rung(bracket, 1, self.best, max_epochs, self.seeds)]
 
@@ -78,7 +83,7 @@ class ReplicateBest(Strategy):
         """Start a search."""
         bracket = self.rungs(max_epochs)[-1].bracket
         if self.first is None:
-            first: Search = _All(draws.upto(_ALL), max_epochs)
+            first: Search = _All(draws.upto(10**9), max_epochs)
         else:
             first = self.first.start(draws, max_epochs)
         return _Replicating(first, self.best, self.seeds, max_epochs, bracket)

@@ -40,6 +40,10 @@ class Ask:
     parent: Parent | None = None
 
 
+ALL = 0
+"""The number of configs of a rung that has all of the design."""
+
+
 @dataclass(frozen=True)
 class Rung:
     """A row of what a search may do at most.
@@ -49,11 +53,13 @@ class Rung:
     bracket, rung : int
         Its place.
     configs : int
-        Most configs that are trained up to its budget.
+        Most configs that are trained up to its budget; `ALL` for those of the design.
     budget : int
         Epochs in all.
     replicates : int
         Replicates of each, in all; 0 for those of the design.
+    known : int or None
+        Of `replicates`, those that other rungs train; those of the design if None.
     """
 
     bracket: int
@@ -61,6 +67,7 @@ class Rung:
     configs: int
     budget: int
     replicates: int = 0
+    known: int | None = None
 
 
 class Search(abc.ABC):
@@ -123,7 +130,9 @@ class Strategy(abc.ABC):
     remembers : bool
         Whether what it asks for follows from the order of what it was told, which is then noted.
     all_configs : bool
-        Whether it trains all configs of the design, for the longest budget.
+        Whether it trains all configs of the design.
+    shortens : bool
+        Whether it trains for shorter budgets than the longest.
     multiobjective : bool
         Whether it can be told scores of several objectives.
     exploits : bool
@@ -135,6 +144,7 @@ class Strategy(abc.ABC):
     synchronous: ClassVar[bool] = True
     remembers: ClassVar[bool] = False
     all_configs: ClassVar[bool] = False
+    shortens: ClassVar[bool] = True
     multiobjective: ClassVar[bool] = False
     exploits: ClassVar[bool] = False
 
