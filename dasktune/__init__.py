@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dasktune.pytorch.recipe import TorchRecipe
     from dasktune.ranking import best, leaderboard
     from dasktune.reading.accessor import Results, open
+    from dasktune.regions import union
     from dasktune.results import open_results, to_grid
     from dasktune.run import Options, Summary
     from dasktune.search.asha import ASHA
@@ -82,6 +83,7 @@ _HOMES = {
     "replicates": "domain",
     "to_grid": "results",
     "uniform": "domain",
+    "union": "regions",
 }
 
 __all__ = [
@@ -125,6 +127,7 @@ __all__ = [
     "replicates",
     "to_grid",
     "uniform",
+    "union",
 ]
 
 

@@ -6,11 +6,12 @@ It reads stamps and lists folders, and does nothing else.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from dasktune.config import TrialSpec
+from dasktune.cost import Cost, seconds_an_epoch
 from dasktune.errors import StampError, UsageError
 from dasktune.fingerprint import key as key_of
 from dasktune.keys import collate_key, lineage, preprocess_parts, train_parts
@@ -86,7 +87,8 @@ class Planner:
         if not seconds and any(t.state is not State.DONE for t in targets.values()):
             seconds = self._earlier_seconds()
         median = statistics.median(seconds) if seconds else None
-        return Plan(self.name, request, targets, self.specs, median)
+        cost = self._cost(targets.values())
+        return Plan(self.name, request, targets, self.specs, median, cost=cost)
 
     def _needs(self, name: str) -> tuple[str, ...]:
         if name == "all":
@@ -173,13 +175,17 @@ class Planner:
             return replace(target, state=State.STALE, reason="its stamp is damaged")
         if stamp is not None:
             return replace(target, outcome=_outcome(target.name, stamp))
-        return replace(target, state=State.STALE, reason=self._why_trial(spec, key, parts))
+        saved = self._saved(spec, parts)
+        reason = self._why_trial(spec, key, parts, saved)
+        begins = saved.epoch if saved is not None else 0
+        return replace(target, state=State.STALE, reason=reason, begins=begins)
 
-    def _why_trial(self, spec: TrialSpec, key: str, parts: dict[str, Any]) -> str:
+    def _why_trial(
+        self, spec: TrialSpec, key: str, parts: dict[str, Any], saved: SavedEpoch | None
+    ) -> str:
         failed = key in self._listing("failed").get(spec.id, ())
         if failed and self.store.failure(spec.id, key).get("type") == "Stopped":
             return "stopped by request last time"
-        saved = self._saved(spec, parts)
         if saved is not None and not saved.final:
             return "interrupted; goes on from its checkpoint"
         if failed:
@@ -287,6 +293,15 @@ class Planner:
 
     def _earlier_seconds(self) -> list[float]:
         return [stamp.seconds for stamp in self._some_stamps()]
+
+    def _cost(self, targets: Iterable[Target]) -> Cost | None:
+        """Tell what the trials cost that are to be trained, if a variable says for how long."""
+        most = self.pipeline.variables["train"].get(self.pipeline.budget)
+        waiting = [t for t in targets if t.spec is not None and t.state is not State.DONE]
+        if not waiting or not isinstance(most, int):
+            return None
+        epochs = tuple(max(0, most - target.begins) for target in waiting)
+        return Cost(epochs, seconds_an_epoch(self._some_stamps()))
 
     def earlier_fusing(self) -> dict[str, int]:
         """Tell how some earlier trials were trained together, or why not.

@@ -65,6 +65,13 @@ def selecting(command: F) -> F:
     metavar="RESULTS",
     help="With other results, trial by trial: a path, or a version of the code.",
 )
+@click.option(
+    "--test",
+    "pair",
+    nargs=2,
+    metavar="CONFIG CONFIG",
+    help="A paired test over the replicates: 'lr=0.1,hidden=64' 'lr=0.01,hidden=64'.",
+)
 @click.option("--versions", is_flag=True, help="List the versions that the store has results of.")
 @click.option("--to", "kind", type=click.Choice(FORMATS), help="Write a file instead.")
 @click.option("--output", metavar="FILE", help="The file to write; else named after the pipeline.")
@@ -83,6 +90,9 @@ def results(**options: Any) -> None:
         _compare(path, options)
         return
     dataset = _select(path, options)
+    if options["pair"]:
+        _test(dataset, options["pair"], as_json=options["as_json"])
+        return
     if options["kind"]:
         _export(dataset, options["kind"], options["output"])
         return
@@ -223,6 +233,21 @@ def _compare(path: str, options: dict[str, Any]) -> None:
     for count, which in ((outcome.only_first, "first"), (outcome.only_second, "second")):
         if count:
             console.print(f"{count} trials are only in the {which}", highlight=False)
+
+
+def _test(dataset: xr.Dataset, pair: tuple[str, str], *, as_json: bool) -> None:
+    """Test two configurations against each other."""
+    import dataclasses
+    import json
+
+    from dasktune.reading.pairing import compare_configs
+    from dasktune.tables import terminal
+
+    found = compare_configs(dataset, *pair)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(found), indent=1))
+    else:
+        terminal().print(found.sentence, highlight=False)
 
 
 def _export(dataset: xr.Dataset, kind: str, output: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from dasktune.reading.comparison import Comparison
+    from dasktune.reading.pairing import Paired
     from dasktune.reading.plots import Plot
     from dasktune.reading.statistics import Verdict
 
@@ -112,6 +114,37 @@ class Results:
 
         second = other.dataset if isinstance(other, Results) else other
         return compare(self.dataset, second)
+
+    def versions(self, *names: str) -> xr.Dataset:
+        """Lay versions of the code out along a dimension ``version``, trial beside trial.
+
+        Parameters
+        ----------
+        *names : str
+            Versions (``dasktune results --versions`` lists them), collations or paths; all
+            versions that the store has results of, the oldest first, if none is named.
+
+        Returns
+        -------
+        xarray.Dataset
+            With the dimensions ``version``, ``trial`` and ``epoch``; see
+            `dasktune.reading.versions.by_version`.
+        """
+        from dasktune.reading.comparison import open_versions
+
+        return open_versions(required_store(self.dataset.encoding.get("source", "")), names)
+
+    def test(self, first: str | Mapping[str, Any], second: str | Mapping[str, Any]) -> Paired:
+        """Test two configurations against each other, paired over their replicates.
+
+        Parameters
+        ----------
+        first, second : str or mapping
+            Enough of their hyperparameters to tell them: ``"lr=0.1,hidden=64"``, or a mapping.
+        """
+        from dasktune.reading.pairing import compare_configs
+
+        return compare_configs(self.dataset, first, second)
 
     def importance(self) -> pd.Series[float]:
         """Give each hyperparameter's share of the objective's variance, by fANOVA (Optuna)."""

@@ -211,13 +211,12 @@ def replicate_matrix(dataset: xr.Dataset) -> tuple[Any, Any]:
         dataset, -1 where there is none.
     """
     configs = config_numbers(dataset)
-    names = list(dataset.attrs.get("replicate", []))
-    found, copies = (
-        np.unique(dataset[names[0]].values, return_inverse=True)
-        if names
-        else (np.zeros(1), np.zeros(len(configs), dtype=int))
-    )
-    shape = (int(configs.max()) + 1 if len(configs) else 0, len(found))
+    axes = [dataset[name].values for name in dataset.attrs.get("replicate", [])]
+    copies, count = np.zeros(len(configs), dtype=int), 1
+    if axes and len(configs):
+        found, copies = np.unique(np.stack(axes), axis=1, return_inverse=True)
+        copies, count = copies.reshape(-1), found.shape[1]
+    shape = (int(configs.max()) + 1 if len(configs) else 0, count)
     values, rows = np.full(shape, np.nan), np.full(shape, -1)
     values[configs, copies] = dataset["objective"].values
     rows[configs, copies] = np.arange(len(configs))

@@ -78,7 +78,7 @@ def _distinct(design: Design, seed: int) -> Iterator[Config]:
 
 
 def _ordered(design: Design, seed: int) -> Iterator[Config]:
-    if design.kind not in ("grid", "explicit"):
+    if design.kind not in ("grid", "explicit", "union"):
         yield from design.configs_in_order()
         return
     configs = list(design.configs_in_order())

@@ -85,6 +85,10 @@ class Optuna(Strategy):
         """Start a search."""
         if draws.design is None:
             raise SearchError("Optuna samples a space; it cannot be started from given configs.")
+        if draws.design.kind == "union":
+            raise SearchError(
+                "Optuna samples a space, and a union of designs is none. Search one of its spaces."
+            )
         if draws.objectives > 1 and self.sampler not in SEVERAL:
             raise SearchError(
                 f"the sampler {self.sampler!r} takes one objective, but there are "
