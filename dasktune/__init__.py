@@ -19,14 +19,19 @@ if TYPE_CHECKING:
     from dasktune.pipeline import Pipeline
     from dasktune.plan import Plan, Request
     from dasktune.pytorch.recipe import TorchRecipe
+    from dasktune.ranking import best, leaderboard
     from dasktune.reading.accessor import Results, open
-    from dasktune.results import best, leaderboard, open_results, to_grid
+    from dasktune.regions import union
+    from dasktune.results import open_results, to_grid
     from dasktune.run import Options, Summary
     from dasktune.search.asha import ASHA
     from dasktune.search.halving import SuccessiveHalving
     from dasktune.search.hyperband import Hyperband
     from dasktune.search.median import MedianStopping
     from dasktune.search.optuna import Optuna
+    from dasktune.search.patience import Patience
+    from dasktune.search.population import PBT
+    from dasktune.search.racing import Race
     from dasktune.search.replicating import ReplicateBest
     from dasktune.searchcv import SearchCV
     from dasktune.searching import make
@@ -47,9 +52,12 @@ _HOMES = {
     "Options": "run",
     "MedianStopping": "search.median",
     "Optuna": "search.optuna",
+    "PBT": "search.population",
+    "Patience": "search.patience",
     "Pipeline": "pipeline",
     "Plan": "plan",
     "ReplicateBest": "search.replicating",
+    "Race": "search.racing",
     "Request": "plan",
     "Results": "reading.accessor",
     "SearchCV": "searchcv",
@@ -61,12 +69,12 @@ _HOMES = {
     "TorchRecipe": "pytorch.recipe",
     "Trial": "trial",
     "TrialSpec": "config",
-    "best": "results",
+    "best": "ranking",
     "choice": "domain",
     "constant": "domain",
     "folds": "domain",
     "integers": "domain",
-    "leaderboard": "results",
+    "leaderboard": "ranking",
     "load_model": "kept",
     "log_uniform": "domain",
     "make": "searching",
@@ -75,10 +83,12 @@ _HOMES = {
     "replicates": "domain",
     "to_grid": "results",
     "uniform": "domain",
+    "union": "regions",
 }
 
 __all__ = [
     "ASHA",
+    "PBT",
     "Config",
     "DasktuneError",
     "Data",
@@ -87,8 +97,10 @@ __all__ = [
     "MedianStopping",
     "Options",
     "Optuna",
+    "Patience",
     "Pipeline",
     "Plan",
+    "Race",
     "ReplicateBest",
     "Request",
     "Results",
@@ -115,6 +127,7 @@ __all__ = [
     "replicates",
     "to_grid",
     "uniform",
+    "union",
 ]
 
 

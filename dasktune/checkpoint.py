@@ -115,7 +115,11 @@ def drop_passing(folder: str, most: int | None = None) -> None:
 
 
 def load_checkpoint(
-    folder: str, objects: Mapping[str, Stateful], most: int | None = None
+    folder: str,
+    objects: Mapping[str, Stateful],
+    most: int | None = None,
+    *,
+    generators: bool = True,
 ) -> tuple[int, dict[str, Any]] | None:
     """Put the objects and the generators into the state of the latest checkpoint.
 
@@ -127,6 +131,8 @@ def load_checkpoint(
         What has a ``load_state_dict``.
     most : int or None
         The budget: a checkpoint of a later epoch is of no use.
+    generators : bool, default True
+        Whether the random number generators are put into its state, too.
 
     Returns
     -------
@@ -135,11 +141,13 @@ def load_checkpoint(
         that is damaged or of other objects is passed over, in favour of an earlier one or of a
         fresh start, and the log says so.
     """
-    found = (_load(saved.path, objects) for saved in saved_epochs(folder, most))
+    found = (_load(saved.path, objects, generators) for saved in saved_epochs(folder, most))
     return next((loaded for loaded in found if loaded is not None), None)
 
 
-def _load(path: str, objects: Mapping[str, Stateful]) -> tuple[int, dict[str, Any]] | None:
+def _load(
+    path: str, objects: Mapping[str, Stateful], generators: bool
+) -> tuple[int, dict[str, Any]] | None:
     import torch
 
     try:
@@ -158,6 +166,8 @@ def _load(path: str, objects: Mapping[str, Stateful]) -> tuple[int, dict[str, An
             value.load_state_dict(before[name])
         log.warning("the checkpoint %s does not fit (%s)", path, error)
         return None
+    if not generators:
+        return state["epoch"], state["curve"]
     random.setstate(state["python"])
     name, keys, position, has_gauss, gauss = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))

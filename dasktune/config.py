@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from dasktune.errors import SpaceError
@@ -104,6 +104,58 @@ class Config(Mapping[str, Value]):
 
 
 @dataclass(frozen=True)
+class Parent:
+    """The config from whose checkpoint another one begins.
+
+    Attributes
+    ----------
+    config : Config
+        Its hyperparameters.
+    epoch : int
+        The epochs that it had been trained for.
+    parent : Parent or None
+        From whose checkpoint it began itself.
+    """
+
+    config: Config
+    epoch: int
+    parent: Parent | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The trial from whose checkpoint another one begins.
+
+    Attributes
+    ----------
+    trial : str
+        Its id.
+    epoch : int
+        The epochs that it had been trained for.
+    content : str
+        Digest of all that it is.
+    spec : TrialSpec or None
+        The trial, where it is to be trained; a record of it does without.
+    """
+
+    trial: str
+    epoch: int
+    content: str
+    spec: TrialSpec | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, spec: TrialSpec, epoch: int) -> Origin:
+        """Name a trial at an epoch."""
+        if spec.origin is not None:  # what came before that is in its parts
+            spec = replace(spec, origin=replace(spec.origin, spec=None))
+        return cls(spec.id, epoch, digest(spec.parts()), spec)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give a JSON-able form, of which ``Origin(**tree)`` is the same again."""
+        return {"trial": self.trial, "epoch": self.epoch, "content": self.content}
+
+
+@dataclass(frozen=True)
 class TrialSpec:
     """One config × one replicate, by which a trial is known everywhere.
 
@@ -118,6 +170,8 @@ class TrialSpec:
     neutral : tuple of str
         Hyperparameters, or axes of the replicate, that have the value which trials had before
         they existed. They are no part of what the trial is: of its name, its seed, its key.
+    origin : Origin or None
+        The trial from whose checkpoint it begins, if it does not begin from the start.
     id : str
         A stable name, readable by a person: ``"lr=0.01,hidden=64,seed=0-3fa2b1c4"``.
     seed : int
@@ -128,17 +182,21 @@ class TrialSpec:
     replicate: dict[str, int] = field(default_factory=dict)
     common: bool = False
     neutral: tuple[str, ...] = ()
+    origin: Origin | None = None
     id: str = field(init=False)
     seed: int = field(init=False)
 
     def __post_init__(self) -> None:
         config, replicate = self._known(self.config), self._known(self.replicate)
-        content = digest({"config": typed(config), "replicate": typed(replicate)})
+        parts: dict[str, Any] = {"config": typed(config), "replicate": typed(replicate)}
+        if self.origin is not None:
+            parts["origin"] = self.origin.to_json()
+        content = digest(parts)
         words = ",".join(f"{k}={_short(v)}" for k, v in self._known(self.axes()).items())
         words = re.sub(r"[^A-Za-z0-9_.,=+-]", "_", words)[:_READABLE]
-        origin = digest(["common", typed(replicate)]) if self.common else content
+        drawn = digest(["common", typed(replicate)]) if self.common else content
         object.__setattr__(self, "id", f"{words}-{content[:8]}")
-        object.__setattr__(self, "seed", int(origin[-8:], 16))
+        object.__setattr__(self, "seed", int(drawn[-8:], 16))
 
     def axes(self) -> dict[str, Value]:
         """Give the hyperparameters and the replicate in one mapping."""
@@ -146,11 +204,12 @@ class TrialSpec:
 
     def parts(self) -> dict[str, Any]:
         """Give what of this trial goes into its key."""
-        return {
+        parts = {
             "config": {n: typed(value) for n, value in self._known(self.config).items()},
             "replicate": {n: typed(value) for n, value in self._known(self.replicate).items()},
             "seed": self.seed,
         }
+        return parts if self.origin is None else {**parts, "origin": self.origin.to_json()}
 
     def _known(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Leave out what is neutral."""

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from dasktune.config import Config, TrialSpec
+from dasktune.config import Config, Parent, TrialSpec
+from dasktune.errors import SearchError
 from dasktune.history import History
 from dasktune.outcome import Outcome
 from dasktune.pipeline import Pipeline
 from dasktune.record import Record
 from dasktune.search import Ask
 from dasktune.search.draws import Draws
+from dasktune.search.standing import Score
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,13 @@ class Course:
         assert pipeline.search is not None
         self._pipeline = pipeline
         self._find = find
-        self._sign = 1.0 if pipeline.objective.direction == "max" else -1.0
         draws = Draws.of(pipeline.design, pipeline.search.seed, endless=pipeline.endless)
+        draws.objectives = len(pipeline.objective.all)
         self._search = pipeline.search.start(draws, pipeline.max_epochs)
         self._wishes: dict[tuple[str, int], list[_Wish]] = {}
         self._places: dict[tuple[str, int], Ask] = {}
         self._specs: dict[str, TrialSpec] = {}
+        self._parents: dict[str, Parent | None] = {}
         self.results: dict[tuple[str, int], Result] = {}
         self._record = record
         self._numbers: dict[Config, int] = {}
@@ -126,7 +129,11 @@ class Course:
 
     def ended(self, job: Job, outcome: Outcome) -> None:
         """Take what became of a job: a result, or a failure."""
-        self._conclude(job.spec.id, job.budget, Result(outcome, job.budget))
+        result = Result(outcome, job.budget)
+        if outcome.status == "ok" and len(_values(outcome)) != len(self._pipeline.objective.all):
+            # A result of another run, which had other objectives.
+            result = self._find(job.spec, job.budget, False) or result
+        self._conclude(job.spec.id, job.budget, result)
 
     def found(self, job: Job) -> bool:
         """Look once more for the result of a job that had to wait."""
@@ -150,13 +157,21 @@ class Course:
 
     def _take(self, ask: Ask, *, begin: bool = True) -> list[Job]:
         """Look for what is asked for; tell it if it is all there, else give what is missing."""
-        specs = self._pipeline.design.replicated(ask.config, ask.replicates)
+        search = self._pipeline.search
+        if search is not None and search.exploits and not self._pipeline.budget_of(ask.config):
+            raise SearchError(
+                f"{type(search).__name__} goes on from checkpoints, but the training of "
+                f"{ask.config} begins anew for each number of epochs. Take a schedule that does "
+                "not stretch over them (constant or step), or fix its horizon."
+            )
+        specs = self._pipeline.design.replicated(ask.config, ask.replicates, ask.parent)
         # Of what may have been asked for, each budget is looked for by itself.
         missing = [s for s in specs if not self._found(s, ask.budget, exactly=not begin)]
         if missing and not begin:
             return []
         for spec in specs:
             self._specs.setdefault(spec.id, spec)
+            self._parents[spec.id] = ask.parent
             before = self._places.setdefault((spec.id, ask.budget), ask)
             if ask.bracket < before.bracket:
                 self._places[spec.id, ask.budget] = ask
@@ -215,12 +230,18 @@ class Course:
             self.results[place] = found
         return found is not None
 
-    def _score(self, wish: _Wish) -> float | None:
+    def _score(self, wish: _Wish) -> Score | None:
         """Give the mean over the replicates, in their order; None if one has no value."""
-        values = [self.results[spec.id, wish.ask.budget].outcome.value for spec in wish.specs]
-        if any(value is None or not math.isfinite(value) for value in values):
-            return None
-        return self._sign * math.fsum(v for v in values if v is not None) / len(values)
+        objectives = self._pipeline.objective.all
+        means = []
+        outcomes = [self.results[spec.id, wish.ask.budget].outcome for spec in wish.specs]
+        for number, objective in enumerate(objectives):
+            values = [_values(outcome)[number : number + 1] for outcome in outcomes]
+            known = [v for some in values for v in some if v is not None and math.isfinite(v)]
+            if len(known) < len(outcomes):
+                return None
+            means.append(objective.sign * math.fsum(known) / len(known))
+        return tuple(means) if len(objectives) > 1 else means[0]
 
     def counts(self) -> Counter[tuple[int, int]]:
         """Count the results of each (bracket, budget)."""
@@ -235,15 +256,16 @@ class Course:
         budgets: dict[str, list[int]] = {name: [] for name in self._specs}
         for name, budget in self._places:
             budgets[name].append(budget)
-        fates: dict[Config, str] = {}
+        fates: dict[tuple[Config, Parent | None], str] = {}
         for name, spec in self._specs.items():
             results = [r for b in budgets[name] if (r := self.results.get((name, b))) is not None]
             found = {r.budget: r.outcome for r in results if r.outcome.status == "ok"}
             good = sorted(found.items())
             bad = [r.outcome for r in results if r.outcome.status in ("failed", "stopped")]
-            if spec.config not in fates:
-                fates[spec.config] = self._search.fate(spec.config)
-            stopped = fates[spec.config]
+            asked = spec.config, self._parents.get(name)
+            if asked not in fates:
+                fates[asked] = self._search.fate_of(*asked)
+            stopped = fates[asked]
             if bad and good:
                 stopped = f"{stopped}: {bad[0].error}"
             reached = [b for b in budgets[name] if (name, b) in self.results] if good else []
@@ -256,3 +278,8 @@ class Course:
             )
             outcome = good[-1][1] if good else (bad[0] if bad else None)
             yield spec, outcome, history
+
+
+def _values(outcome: Outcome) -> Sequence[float | None]:
+    """Give the values of all objectives."""
+    return outcome.values or (outcome.value,)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dasktune.config import Config, TrialSpec, Value, plain
+from dasktune.config import Config, Origin, Parent, TrialSpec, Value, plain
 from dasktune.domain import Constant, Folds
 from dasktune.errors import SpaceError, UsageError, did_you_mean
 
@@ -74,7 +74,9 @@ class Design:
             )
         return tuple(found.values())
 
-    def replicated(self, config: Config, numbers: Sequence[int] = ()) -> tuple[TrialSpec, ...]:
+    def replicated(
+        self, config: Config, numbers: Sequence[int] = (), parent: Parent | None = None
+    ) -> tuple[TrialSpec, ...]:
         """Give the trials of a config: one a replicate and fold.
 
         Parameters
@@ -83,6 +85,8 @@ class Design:
             The config.
         numbers : sequence of int, optional
             The replicates; those of the space if not given.
+        parent : Parent, optional
+            From whose checkpoint, that of the same replicate, each of them begins.
         """
         repeated = self.space.replicates
         if numbers:
@@ -96,9 +100,18 @@ class Design:
         specs = []
         for chosen in itertools.product(*(domain.values for domain in repeated.values())):
             replicate = dict(zip(repeated, chosen, strict=True))
-            neutral = self.space.neutral({**config, **replicate})
-            specs.append(TrialSpec(config, replicate, common, neutral))
+            specs.append(self._spec(config, replicate, common, parent))
         return tuple(specs)
+
+    def _spec(
+        self, config: Config, replicate: dict[str, int], common: bool, parent: Parent | None
+    ) -> TrialSpec:
+        neutral = self.space.neutral({**config, **replicate})
+        origin = None
+        if parent is not None:
+            before = self._spec(parent.config, replicate, common, parent.parent)
+            origin = Origin.of(before, parent.epoch)
+        return TrialSpec(config, replicate, common, neutral, origin)
 
     def override(self, values: Mapping[str, Sequence[str]]) -> Design:
         """Give this design with domains replaced by values typed on the command line.

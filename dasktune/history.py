@@ -72,9 +72,11 @@ def epochs_spent(stamps: Sequence[Stamp]) -> list[int]:
 
     A budget goes on from the longest one before it that its training knew of. A training that
     was killed and went on from a checkpoint of its own has trained what lies before that, too.
+    What came before a checkpoint of another trial was trained for that one.
     """
     spent: list[int] = []
-    ends = [0]
+    begun = stamps[0].body.get("parts", {}).get("origin", {}).get("epoch", 0) if stamps else 0
+    ends = [int(begun)]
     for stamp in stamps:
         epochs = int(stamp.body["result"]["curve"]["epochs"])
         resumed = int(stamp.body.get("resumed_at", 0))

@@ -24,6 +24,7 @@ from dasktune.fingerprint import digest as digest_of
 from dasktune.fingerprint import key as key_of
 from dasktune.keys import lineage, train_parts
 from dasktune.model import save_card, save_model
+from dasktune.objective import SECONDS, Objective
 from dasktune.outcome import Outcome
 from dasktune.patience import Patience
 from dasktune.pipeline import Pipeline
@@ -62,6 +63,8 @@ class TrainTask:
     budget : str
         The variable that says for how many epochs to train, if a longer training goes on from a
         shorter one; else ``""``.
+    origin_variables : dict or None
+        The variables of the trial from whose checkpoint this one begins, if it does.
     staging : Staging
         Whether the worker reads the data from a copy on its own disk.
     patience : Patience
@@ -79,6 +82,7 @@ class TrainTask:
     keep_going: bool = False
     tee: bool = False
     budget: str = ""
+    origin_variables: dict[str, Value] | None = None
     staging: Staging = field(default_factory=Staging)
     patience: Patience = field(default_factory=Patience)
 
@@ -198,6 +202,7 @@ class Job:
         """Give what the train function is given."""
         return Trial(
             self.task.spec,
+            origin_folder=self._origin_folder(),
             checkpoint_folder=self.checkpoints,
             checkpoint_every=pipeline.checkpoint_every,
             budget=self._budget,
@@ -212,6 +217,14 @@ class Job:
     def _budget(self) -> int | None:
         budget = self.task.variables.get(self.task.budget)
         return budget if isinstance(budget, int) else None
+
+    def _origin_folder(self) -> str:
+        """Name the checkpoints of the trial from whose checkpoint this one begins."""
+        task, origin = self.task, self.task.spec.origin
+        if origin is None or origin.spec is None or task.origin_variables is None:
+            return ""
+        parts = train_parts(origin.spec, task.code, task.origin_variables, self.data.digest)
+        return self.store.checkpoints(origin.trial, lineage(parts, task.budget))
 
     def commit(
         self,
@@ -239,6 +252,7 @@ class Job:
         fused : dict, optional
             How many trials were trained as one, and why.
         """
+        trial.check_origin()
         value = objective_value(pipeline, trial.curve)
         with readable_errors(self.store):
             model_digest = save_model(folder, model)
@@ -373,36 +387,42 @@ class Superseded(Exception):
 
 def outcome_of(stamp: Stamp, *, made: bool) -> Outcome:
     """Tell what became of a trial from its stamp."""
-    value = stamp.body["result"]["value"]
-    number = None if value is None else float(value)
+    result = stamp.body["result"]
+    value = None if result["value"] is None else float(result["value"])
+    objective = Objective.parse(stamp.body["objective"]) if "objective" in stamp.body else None
     return Outcome(
         stamp.target,
         stamp.key,
         stamp.digest,
         made=made,
         seconds=stamp.seconds,
-        value=number,
-        failure=Kind.NAN if number is not None and math.isnan(number) else "",
+        value=value,
+        values=objective.values(result["curve"], stamp.seconds, stamp.body.get("resumed_at", 0))
+        if objective is not None and objective.others
+        else (),
+        failure=Kind.NAN if value is not None and math.isnan(value) else "",
     )
 
 
 def objective_value(pipeline: Pipeline, curve: Curve) -> float:
-    """Give the last value of the objective's metric.
+    """Give the last value of the objective's metric; the first of several.
 
     Raises
     ------
     MetricError
-        If it was never reported.
+        If one was never reported.
     """
-    metric = pipeline.objective.metric
-    value = curve.last(metric)
-    if value is None:
-        names = curve.names()
-        raise MetricError(
-            f"train() must report the objective's metric {metric!r} as a number at least once, "
-            f"but reported {', '.join(names) or 'nothing'}." + did_you_mean(metric, names)
-        )
-    return value
+    found: list[float] = []
+    for objective in pipeline.objective.all:
+        value = 0.0 if objective.metric == SECONDS else curve.last(objective.metric)
+        if value is None:
+            metric, names = objective.metric, curve.names()
+            raise MetricError(
+                f"train() must report the objective's metric {metric!r} as a number at least "
+                f"once, but reported {', '.join(names) or 'nothing'}." + did_you_mean(metric, names)
+            )
+        found.append(value)
+    return found[0]
 
 
 def _json_number(value: float) -> float | str:

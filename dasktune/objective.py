@@ -1,17 +1,20 @@
-"""The objective: which metric makes a trial the best, and in which direction."""
+"""The objective: which metric makes a trial the best, and in which direction; or several."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from dasktune.errors import PipelineError
 
+SECONDS = "seconds"
+"""The objective that need not be reported: how long a training took."""
+
 
 @dataclass(frozen=True)
 class Objective:
-    """A metric to make as large, or as small, as can be.
+    """A metric to make as large, or as small, as can be; perhaps others, too.
 
     A trial's value is the metric's last reported one: the value of the model that is kept.
 
@@ -21,27 +24,55 @@ class Objective:
         Which way is better.
     metric : str
         The name under which `train` reports it.
+    others : tuple of Objective
+        Further objectives. There is then no best trial, but a Pareto front.
     """
 
     direction: Literal["max", "min"]
     metric: str
+    others: tuple[Objective, ...] = ()
 
     @classmethod
-    def parse(cls, text: str) -> Objective:
-        """Read ``"max val_accuracy"`` or ``"min val_loss"``.
+    def parse(cls, text: str | Sequence[str]) -> Objective:
+        """Read ``"max val_accuracy"``; or several, as a sequence or with commas between.
 
         Raises
         ------
         PipelineError
-            If it is anything else.
+            If it is anything else, or names a metric twice.
         """
-        words = text.split() if isinstance(text, str) else []
-        if len(words) != 2 or words[0] not in ("max", "min") or not words[1].isidentifier():
-            raise PipelineError(
-                f"an objective is 'max' or 'min' and a metric's name, but got {text!r}. "
-                "Write for instance 'max val_accuracy'."
-            )
-        return cls("max" if words[0] == "max" else "min", words[1])
+        listed = isinstance(text, (list, tuple))
+        parts = list(text) if listed else text.split(",") if isinstance(text, str) else [text]
+        found: list[Objective] = []
+        for part in parts:
+            words = part.split() if isinstance(part, str) else []
+            if len(words) != 2 or words[0] not in ("max", "min") or not words[1].isidentifier():
+                raise PipelineError(
+                    f"an objective is 'max' or 'min' and a metric's name, but got {part!r}. "
+                    "Write for instance 'max val_accuracy', or several: "
+                    "('max val_accuracy', 'min seconds')."
+                )
+            if words[1] in [objective.metric for objective in found]:
+                raise PipelineError(f"an objective is named once, but {words[1]!r} is in it twice.")
+            found.append(cls("max" if words[0] == "max" else "min", words[1]))
+        if not found:
+            raise PipelineError("an objective needs a metric, such as 'max val_accuracy'.")
+        return replace(found[0], others=tuple(found[1:]))
+
+    @property
+    def first(self) -> Objective:
+        """The first objective, alone."""
+        return replace(self, others=())
+
+    @property
+    def all(self) -> tuple[Objective, ...]:
+        """All objectives, each alone."""
+        return (self.first, *self.others)
+
+    @property
+    def sign(self) -> int:
+        """What the metric is multiplied by, so that larger is better."""
+        return 1 if self.direction == "max" else -1
 
     def last(self, curve: Mapping[str, Any], epochs: int | None = None) -> float | None:
         """Give the metric's last value in the JSON form of a curve; None if it has none.
@@ -57,5 +88,33 @@ class Objective:
         reported = [value for value in column if value is not None and not isinstance(value, list)]
         return float(reported[-1]) if reported else None
 
+    def values(
+        self,
+        curve: Mapping[str, Any],
+        seconds: float,
+        resumed_at: int = 0,
+        epochs: int | None = None,
+    ) -> tuple[float | None, ...]:
+        """Give the last value of each objective.
+
+        Parameters
+        ----------
+        curve : mapping
+            The JSON form of a curve.
+        seconds : float
+            How long the training took since `resumed_at`. All its epochs are taken to have been
+            as long as those, so that trainings can be compared that went on from another.
+        resumed_at : int
+            The epoch at which that training began.
+        epochs : int, optional
+            How many of its first rows count; all if not given.
+        """
+        whole = int(curve["epochs"])
+        counted = whole if epochs is None else min(whole, epochs)
+        each = seconds / max(1, whole - resumed_at)
+        return tuple(
+            each * counted if o.metric == SECONDS else o.last(curve, epochs) for o in self.all
+        )
+
     def __str__(self) -> str:
-        return f"{self.direction} {self.metric}"
+        return ", ".join(f"{o.direction} {o.metric}" for o in (self, *self.others))

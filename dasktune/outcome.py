@@ -26,7 +26,9 @@ class Outcome:
     seconds : float
         How long the recipe took.
     value : float or None
-        A trial's objective.
+        A trial's objective; the first of several.
+    values : tuple of float or None
+        Of several objectives the value of each; else empty.
     error : str
         One line, where the status is ``"failed"``.
     failure : str
@@ -43,6 +45,7 @@ class Outcome:
     made: bool = True
     seconds: float = 0.0
     value: float | None = None
+    values: tuple[float | None, ...] = ()
     error: str = ""
     failure: str = ""
     cause: str = ""

@@ -14,11 +14,11 @@ from dasktune.design import Design
 from dasktune.domain import Folds, literal
 from dasktune.errors import PipelineError, UsageError, did_you_mean
 from dasktune.markup import box, table
-from dasktune.objective import Objective
+from dasktune.objective import SECONDS, Objective
 from dasktune.search import Strategy
 from dasktune.space import Space
 
-SEARCHED = ("budget", "bracket", "rung", "stopped", "spent")
+SEARCHED = ("budget", "bracket", "rung", "stopped", "spent", "parent", "began")
 """Coordinates that the dataset of a search has on ``trial``."""
 
 
@@ -37,8 +37,10 @@ class Pipeline:
         ``train(trial, data)`` trains one configuration and reports its metrics; it may give
         back a `torch.nn.Module` or a mapping of names to arrays, which is kept. Further
         parameters, with defaults, are variables that the command line overrides.
-    objective : str
-        ``"max"`` or ``"min"`` and the name of a metric.
+    objective : str or sequence of str
+        ``"max"`` or ``"min"`` and the name of a metric. Several, such as ``("max val_accuracy",
+        "min seconds")``, have a Pareto front instead of a best trial; ``seconds`` is how long
+        the training took.
     collate : callable, optional
         ``collate(dataset)`` gives the dataset back with derived variables.
     resources : mapping of str to number, default ``{"GPU": 1}``
@@ -76,7 +78,7 @@ class Pipeline:
         preprocess: Callable[..., Mapping[str, Any]],
         train: Callable[..., Any],
         *,
-        objective: str,
+        objective: str | Sequence[str],
         collate: Callable[[Any], Any] | None = None,
         resources: Mapping[str, float] | None = None,
         inputs: Sequence[str | os.PathLike[str]] = (),
@@ -99,6 +101,11 @@ class Pipeline:
         self.train = train
         self.collate = collate
         self.objective = Objective.parse(objective)
+        if self.objective.metric == SECONDS:
+            raise PipelineError(
+                "the first objective must be a metric that train() reports; 'min seconds' may "
+                "follow it, as in objective=('max val_accuracy', 'min seconds')."
+            )
         usual = getattr(train, "resources", {"GPU": 1})
         self.resources = _resources(usual if resources is None else resources)
         self.inputs = tuple(os.fspath(path) for path in inputs)
@@ -175,10 +182,15 @@ class Pipeline:
             raise PipelineError(
                 f"search must be a strategy such as dasktune.Hyperband(), but got {search!r}."
             )
-        if not self.budget and not search.all_configs:
+        if not self.budget and search.shortens:
             raise PipelineError(
                 f"{type(search).__name__} needs to know which variable of train() says for how "
                 "many epochs it trains: name it, as in Pipeline(..., budget='epochs')."
+            )
+        if self.objective.others and not search.multiobjective:
+            raise PipelineError(
+                f"{type(search).__name__} takes one objective, but got ({self.objective}). Name "
+                "the first alone, or take another strategy, such as dasktune.ASHA."
             )
         clash = set(SEARCHED) & set(self.space.names)
         if clash:

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from dasktune.config import TrialSpec
+from dasktune.cost import Cost
 from dasktune.dag import Dag
 from dasktune.errors import UsageError, did_you_mean
 from dasktune.markup import box, table
@@ -51,6 +52,8 @@ class Target:
         The trial, for ``trained/<trial>``.
     budget : int
         Epochs up to which a search trains it; 0 without a search.
+    begins : int
+        The epoch from whose checkpoint its training would go on.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Target:
     force: bool = False
     spec: TrialSpec | None = None
     budget: int = 0
+    begins: int = 0
 
     @property
     def phony(self) -> bool:
@@ -144,6 +148,8 @@ class Plan:
         Of a search: what may follow, beyond the targets that are known by now.
     epoch_seconds : float or None
         Of a search: how long an epoch took.
+    cost : Cost or None
+        Of a sweep whose trials are trained for a number of epochs: how many are left.
     """
 
     name: str
@@ -153,6 +159,7 @@ class Plan:
     earlier_seconds: float | None = None
     rungs: tuple[RungState, ...] = ()
     epoch_seconds: float | None = None
+    cost: Cost | None = None
 
     @cached_property
     def _positions(self) -> dict[str, int]:
@@ -209,6 +216,8 @@ class Plan:
         if self.rungs:
             epoch = self.epoch_seconds
             return None if epoch is None else self.epochs_left() * epoch / max(1, jobs)
+        if self.cost is not None and self.cost.each is not None:
+            return self.cost.seconds(jobs)
         if self.earlier_seconds is None:
             return None
         waves = -(-(self.count(State.STALE) + self.count(State.PENDING)) // max(1, jobs))
@@ -235,6 +244,7 @@ class Plan:
         rungs = [rung.to_json() for rung in self.rungs]
         return {
             **({"rungs": rungs, "epochs_left": self.epochs_left()} if rungs else {}),
+            **({"epochs_left": self.cost.total} if self.cost is not None else {}),
             "pipeline": self.name,
             "goals": list(self.request.goals),
             "up_to_date": self.up_to_date,

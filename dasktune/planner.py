@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from dasktune.config import TrialSpec
+from dasktune.cost import Cost, seconds_an_epoch
 from dasktune.errors import StampError, UsageError
 from dasktune.fingerprint import key as key_of
 from dasktune.keys import collate_key, lineage, preprocess_parts, train_parts
@@ -90,7 +91,8 @@ class Planner:
         if not seconds and any(t.state is not State.DONE for t in targets.values()):
             seconds = self._earlier_seconds()
         median = statistics.median(seconds) if seconds else None
-        return Plan(self.name, request, targets, self.specs, median)
+        cost = self._cost(targets.values())
+        return Plan(self.name, request, targets, self.specs, median, cost=cost)
 
     def _needs(self, name: str) -> tuple[str, ...]:
         if name == "all":
@@ -177,14 +179,18 @@ class Planner:
             return replace(target, state=State.STALE, reason="its stamp is damaged")
         if stamp is not None:
             return replace(target, outcome=_outcome(target.name, stamp))
-        return replace(target, state=State.STALE, reason=self._why_trial(spec, key, parts))
+        saved = self._saved(spec, parts)
+        reason = self._why_trial(spec, key, parts, saved)
+        begins = saved.epoch if saved is not None else 0
+        return replace(target, state=State.STALE, reason=reason, begins=begins)
 
-    def _why_trial(self, spec: TrialSpec, key: str, parts: dict[str, Any]) -> str:
+    def _why_trial(
+        self, spec: TrialSpec, key: str, parts: dict[str, Any], saved: SavedEpoch | None
+    ) -> str:
         failed = key in self._listing("failed").get(spec.id, ())
         record = self.store.failure(spec.id, key) if failed else {}
         if record.get("type") == "Stopped":
             return "stopped by request last time"
-        saved = self._saved(spec, parts)
         under_way = saved is not None and not saved.final
         if failed and not (under_way and saved is not None and _newer(saved, record)):
             return FAILED
@@ -293,6 +299,15 @@ class Planner:
 
     def _earlier_seconds(self) -> list[float]:
         return [stamp.seconds for stamp in self._some_stamps()]
+
+    def _cost(self, targets: Iterable[Target]) -> Cost | None:
+        """Tell what the trials cost that are to be trained, if a variable says for how long."""
+        most = self.pipeline.variables["train"].get(self.pipeline.budget)
+        waiting = [t for t in targets if t.spec is not None and t.state is not State.DONE]
+        if not waiting or not isinstance(most, int):
+            return None
+        epochs = tuple(max(0, most - target.begins) for target in waiting)
+        return Cost(epochs, seconds_an_epoch(self._some_stamps()))
 
     def earlier_fusing(self) -> dict[str, int]:
         """Tell how some earlier trials were trained together, or why not.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dasktune.errors import StampError, StoreError, UsageError
@@ -118,68 +117,6 @@ def hyperparameters(dataset: xr.Dataset) -> list[str]:
     return [name for name in dataset.attrs["hyperparameters"] if name not in replicate]
 
 
-@dataclass(frozen=True)
-class Best:
-    """The best configuration, and its best trial.
-
-    Attributes
-    ----------
-    trial : str
-        The id of the best replicate of the configuration with the best mean.
-    config : dict
-        Its hyperparameters and replicate; without those that do not exist at its point.
-    value : float
-        Its objective.
-    key : str
-        Its key; its folder is ``trained/<trial>-<key>``.
-    mean : float
-        The mean over the configuration's replicates.
-    """
-
-    trial: str
-    config: dict[str, Any]
-    value: float
-    key: str
-    mean: float
-
-
-def best(dataset: xr.Dataset) -> Best | None:
-    """Find the best configuration by its mean over the replicates, and the best trial of it.
-
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        A collated dataset.
-
-    Returns
-    -------
-    Best or None
-        None if no trial has a value.
-    """
-    import numpy as np
-
-    values = dataset["objective"].values
-    finite = np.isfinite(values)
-    if not finite.any():
-        return None
-    sign = 1 if objective_of(dataset).direction == "max" else -1
-    configs = config_numbers(dataset)
-    counts = np.bincount(configs[finite], minlength=configs.max() + 1)
-    sums = np.bincount(configs[finite], values[finite], minlength=configs.max() + 1)
-    means = np.where(counts, sign * sums / np.maximum(counts, 1), -np.inf)
-    chosen = int(np.argmax(means))
-    score = np.where(finite & (configs == chosen), sign * np.where(finite, values, 0), -np.inf)
-    index = int(np.argmax(score))
-    row = dataset.isel(trial=index)
-    return Best(
-        str(row["trial"].item()),
-        config_of(dataset, index),
-        float(values[index]),
-        str(row["key"].item()),
-        float(sign * means[chosen]),
-    )
-
-
 def config_numbers(dataset: xr.Dataset) -> Any:
     """Number the configurations: an int a trial, the same for all replicates of one."""
     import numpy as np
@@ -189,7 +126,23 @@ def config_numbers(dataset: xr.Dataset) -> Any:
     if not names:
         return np.zeros(dataset.sizes["trial"], dtype=int)
     table = pd.DataFrame({name: dataset[name].values for name in names})
-    return table.groupby(names, dropna=False, sort=False).ngroup().to_numpy()
+    numbers = table.groupby(names, dropna=False, sort=False).ngroup().to_numpy()
+    return _by_parents(dataset, numbers) if "parent" in dataset.coords else numbers
+
+
+def _by_parents(dataset: xr.Dataset, numbers: Any) -> Any:
+    """Tell apart equal configurations that began from checkpoints of different ones."""
+    import numpy as np
+
+    rows = {str(trial): row for row, trial in enumerate(dataset["trial"].values)}
+    parents = [rows.get(str(parent), -1) for parent in dataset["parent"].values]
+    began = dataset["began"].values.tolist()
+    found: dict[tuple[int, ...], int] = {}
+    told = np.full(len(numbers), -1)
+    for row in np.argsort(began, kind="stable"):  # parents first
+        line = (int(numbers[row]), began[row], int(told[parents[row]]) if parents[row] >= 0 else -1)
+        told[row] = found.setdefault(line, len(found))
+    return told
 
 
 def config_of(dataset: xr.Dataset, index: int, *, replicate: bool = True) -> dict[str, Any]:
@@ -201,77 +154,6 @@ def config_of(dataset: xr.Dataset, index: int, *, replicate: bool = True) -> dic
         if name in config and (config[name] == "" or config[name] != config[name]):
             del config[name]
     return config
-
-
-def leaderboard(dataset: xr.Dataset, count: int | None = None) -> pd.DataFrame:
-    """Rank the configurations by their mean objective over the replicates.
-
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        A collated dataset.
-    count : int, optional
-        How many rows; all if not given.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a configuration, best first: the hyperparameters, and the columns of `summarise`.
-    """
-    import pandas as pd
-
-    names = hyperparameters(dataset)
-    table = pd.DataFrame({name: dataset[name].values for name in names})
-    board = summarise(table, dataset)
-    return board if count is None else board.head(count)
-
-
-def summarise(table: pd.DataFrame, dataset: xr.Dataset) -> pd.DataFrame:
-    """Summarise the objective over the trials that have the same values in a table's columns.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        A row a trial, of what to group by; all trials are one group without any column.
-    dataset : xarray.Dataset
-        The trials.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a group, best first: the table's columns, ``mean``, ``sd`` (NaN for one value),
-        ``low`` and ``high`` (the 95 % interval of the mean, by Student's t), ``min``, ``max``,
-        ``n`` (trials with a value), ``failed`` (those without) and ``seconds`` (sum).
-    """
-    import numpy as np
-    from scipy import stats
-
-    names = list(table.columns)
-    values = dataset["objective"].values
-    table = table.assign(
-        _value=np.where(np.isfinite(values), values, np.nan),
-        _seconds=dataset["seconds"].values,
-        _one=1,
-    )
-    grouped = (
-        table.groupby(names, dropna=False, sort=False) if names else table.groupby(lambda _: 0)
-    )
-    board = grouped.agg(
-        mean=("_value", "mean"),
-        sd=("_value", "std"),
-        min=("_value", "min"),
-        max=("_value", "max"),
-        n=("_value", "count"),
-        failed=("_one", "sum"),
-        seconds=("_seconds", "sum"),
-    ).reset_index(drop=not names)
-    board["failed"] -= board["n"]
-    half = stats.t.ppf(0.975, np.maximum(board["n"] - 1, 1)) * board["sd"] / np.sqrt(board["n"])
-    board.insert(len(names) + 2, "low", board["mean"] - half)
-    board.insert(len(names) + 3, "high", board["mean"] + half)
-    ascending = objective_of(dataset).direction == "min"
-    board = board.sort_values("mean", ascending=ascending, na_position="last", kind="stable")
-    return board.reset_index(drop=True)
 
 
 def trials_table(dataset: xr.Dataset) -> pd.DataFrame:

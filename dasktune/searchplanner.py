@@ -22,7 +22,7 @@ from dasktune.plan import GOALS, Plan, Request, RungState, State, Target
 from dasktune.planner import Planner
 from dasktune.recipe import Codes
 from dasktune.record import Record
-from dasktune.search import Rung
+from dasktune.search.strategy import ALL
 from dasktune.store import Store
 
 
@@ -168,10 +168,21 @@ class SearchPlanner(Planner):
             except StampError:
                 continue
             if stamp is not None:
-                value = self.pipeline.objective.last(stamp.body["result"]["curve"], budget)
-                target, seconds = f"trained/{spec.id}", stamp.seconds
+                body = stamp.body
+                values = self.pipeline.objective.values(
+                    body["result"]["curve"],
+                    stamp.seconds,
+                    body.get("resumed_at", 0),
+                    budget if self.pipeline.budget else None,
+                )
                 outcome = Outcome(
-                    target, stamp.key, stamp.digest, made=False, seconds=seconds, value=value
+                    f"trained/{spec.id}",
+                    stamp.key,
+                    stamp.digest,
+                    made=False,
+                    seconds=stamp.seconds,
+                    value=values[0],
+                    values=values,
                 )
                 return Result(outcome, found)
         return None
@@ -221,14 +232,15 @@ class SearchPlanner(Planner):
         before: dict[int, int] = {}
         states = []
         rungs = self.pipeline.search.rungs(self.pipeline.max_epochs)
-        if self.pipeline.search.all_configs:
+        if any(rung.configs == ALL for rung in rungs):
             configs = len(self.pipeline.trials()) // (folds * seeds)
-            rungs = [Rung(0, 0, configs, self.pipeline.max_epochs), *rungs]
+            rungs = [replace(rung, configs=rung.configs or configs) for rung in rungs]
         for rung in rungs:
             place = (rung.bracket, rung.budget)
             epochs = rung.budget - before.get(rung.bracket, 0)
             before[rung.bracket] = rung.budget
-            copies = folds * (max(0, rung.replicates - seeds) if rung.replicates else seeds)
+            known = seeds if rung.known is None else rung.known
+            copies = folds * (max(0, rung.replicates - known) if rung.replicates else seeds)
             trials = max(rung.configs * copies, done[place] + waiting[place])
             states.append(RungState(rung, trials, done[place], waiting[place], epochs))
         return tuple(states)

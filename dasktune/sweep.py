@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import dask
 
 from dasktune.collate import CollateTask
+from dasktune.config import TrialSpec, Value
 from dasktune.data import Staging
 from dasktune.errors import PipelineError
 from dasktune.facts import facts_of
@@ -226,12 +227,18 @@ class Sweep:
                 keep_going=keep_going,
                 tee=tee,
                 budget=self.pipeline.budget_of(target.spec.config),
+                origin_variables=self._origin_variables(target.spec),
                 staging=staging,
                 patience=patience or Patience(),
             )
             for target in targets
             if target.spec is not None and target.state is not State.DONE
         }
+
+    def _origin_variables(self, spec: TrialSpec) -> dict[str, Value] | None:
+        if spec.origin is None or spec.origin.spec is None:
+            return None
+        return self.pipeline.variables_of(spec.origin.spec)
 
 
 def name_of(file: str) -> str:

@@ -15,8 +15,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from dasktune.plan import Plan, RungState, State
+from dasktune.ranking import best, by_objective, leaderboard
 from dasktune.reading.statistics import for_people, varied, verdict
-from dasktune.results import best, hyperparameters, leaderboard, objective_of
+from dasktune.results import hyperparameters, objective_of
 from dasktune.store import Store
 from dasktune.why import Why
 
@@ -117,6 +118,8 @@ def _fitting(frame: pd.DataFrame, width: int) -> list[str]:
 def verdict_lines(dataset: xr.Dataset) -> list[str]:
     """Name the best configuration, with its interval and what speaks against it."""
     objective = objective_of(dataset)
+    if objective.others:
+        return _front_lines(dataset)
     found = verdict(dataset)
     if found is None:
         return [f"no trial has a value of {objective.metric}"]
@@ -127,15 +130,31 @@ def verdict_lines(dataset: xr.Dataset) -> list[str]:
     return [f"best     {value}  {config}", *(f"note     {note}" for note in found.notes)]
 
 
+def _front_lines(dataset: xr.Dataset) -> list[str]:
+    """Tell how many configurations are on the front, and the best of each objective."""
+    several = objective_of(dataset)
+    board = leaderboard(dataset)
+    first, known = int((board["front"] == 1).sum()), int((board["front"] > 0).sum())
+    if not known:
+        return [f"no trial has a value of all of {several}"]
+    lines = [f"front    {first} of {known} configurations: none is better in all of {several}"]
+    for objective in several.all:
+        found = verdict(by_objective(dataset, objective.metric))
+        if found is not None:
+            config = ", ".join(f"{name}={number(value)}" for name, value in found.config.items())
+            value = f"{objective.direction} {objective.metric} {number(found.interval.mean)}"
+            lines.append(f"best     {value}  {config}")
+    return lines
+
+
 def best_lines(dataset: xr.Dataset, store: Store) -> list[str]:
     """Name the best configuration, and where its model and the dataset are."""
-    winner = best(dataset)
+    winner = None if objective_of(dataset).others else best(dataset)
     lines = verdict_lines(dataset)
-    if winner is None:
-        return lines
-    model = f"{os.path.relpath(store.trained(winner.trial, winner.key))}/model.safetensors"
-    if os.path.exists(model):
-        lines.append(f"model    {model}")
+    if winner is not None:
+        model = f"{os.path.relpath(store.trained(winner.trial, winner.key))}/model.safetensors"
+        if os.path.exists(model):
+            lines.append(f"model    {model}")
     lines.append(f"results  {os.path.relpath(store.view)}")
     return lines
 

@@ -11,6 +11,7 @@ from dasktune import drain
 from dasktune.checkpoint import check_stateful, load_checkpoint, save_checkpoint
 from dasktune.config import Config, TrialSpec
 from dasktune.curve import Curve
+from dasktune.errors import PipelineError
 
 Emit = Callable[[dict[str, Any]], None]
 """Takes one small event, such as ``{"event": "report", "trial": …}``; never raises."""
@@ -39,6 +40,10 @@ class Trial:
         The replicate's axis and number, such as ``{"seed": 0}``.
     id : str
         The trial's name.
+    parent : str
+        The name of the trial from whose checkpoint this one begins; ``""`` for the start.
+    began : int
+        The epoch at which it begins, 0 for the start.
     stopped : bool
         Whether it, alone, was asked to end (``dasktune stop``).
     """
@@ -48,6 +53,7 @@ class Trial:
         spec: TrialSpec,
         *,
         checkpoint_folder: str = "",
+        origin_folder: str = "",
         checkpoint_every: float = 30.0,
         budget: int | None = None,
         stop_flag: str = "",
@@ -60,10 +66,13 @@ class Trial:
         self.seed: int = spec.seed
         self.replicate: dict[str, int] = dict(spec.replicate)
         self.id: str = spec.id
+        self.parent: str = spec.origin.trial if spec.origin is not None else ""
+        self.began: int = spec.origin.epoch if spec.origin is not None else 0
         self.curve = Curve()
         self.resumed_at = 0
         self.stopped = False
         self._folder = checkpoint_folder
+        self._origin_folder = origin_folder
         self._every = checkpoint_every
         self._budget = budget
         self._stop_flag = stop_flag
@@ -93,6 +102,7 @@ class Trial:
         int
             The epoch, from 0 or from the checkpoint's.
         """
+        self.check_origin()
         self._epochs = count
         for epoch in range(self.resumed_at, count):
             self._epoch = epoch
@@ -146,6 +156,9 @@ class Trial:
         check_stateful(objects)
         self._objects = objects
         loaded = load_checkpoint(self._folder, objects, self._budget) if self._folder else None
+        if loaded is None and self._origin_folder:
+            # Its random numbers are its own.
+            loaded = load_checkpoint(self._origin_folder, objects, self.began, generators=False)
         if loaded is None:
             return False
         self.resumed_at, curve = loaded
@@ -162,6 +175,22 @@ class Trial:
     def can_be_left(self) -> bool:
         """Whether it saves checkpoints, so that it may be left after any epoch."""
         return bool(self._objects and self._folder)
+
+    def check_origin(self) -> None:
+        """Make sure that a trial which begins from another one's checkpoint has done so.
+
+        Raises
+        ------
+        PipelineError
+            If it has not: it would be another training than the one that its key names.
+        """
+        if self.resumed_at < self.began:
+            raise PipelineError(
+                f"this trial begins at epoch {self.began} of {self.parent}, but did not "
+                "load a checkpoint of it. train() must call trial.checkpoint(model=…, "
+                "optimizer=…) before its loop over trial.epochs(); if it does, the checkpoint is "
+                "gone or does not fit: train the search again with -B."
+            )
 
     def end(self) -> None:
         """Say that the training ends here, before its last epoch, as early stopping does.

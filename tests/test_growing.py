@@ -110,3 +110,26 @@ def test_results_of_before_are_accepted_if_only_the_code_had_to_change(project):
     assert project.make("-t", "trained", "c=0").code == 0
     assert project.make().code == 0
     assert sorted(project.ran()) == [f"train a={a},b={b},c=1" for a in (1, 2) for b in (3, 4)]
+
+
+def test_the_plan_says_what_growth_costs_in_each_direction(project):
+    """Epochs that are left, and the time of an epoch as it was measured."""
+    project.file.write_text(RECIPE)
+    assert "would train 2 trials (2 epochs), keeps 0; no trial was ever timed" in (
+        project.cli("plan").out
+    )
+    project.make()
+    told = [
+        (["epochs=4"], "would train 2 trials (6 epochs), keeps 0; about"),
+        (["lr=0.01,0.1,0.2"], "would train 1 trials (1 epochs), keeps 2; about"),
+        (["lr=0.2", "epochs=5"], "would train 1 trials (5 epochs), keeps 0; about"),
+        (["-B"], "would train 2 trials (2 epochs), keeps 0; about"),
+        (["lr=0.01"], "would train nothing, keeps 1 trials"),
+    ]
+    for words, text in told:
+        out = project.cli("plan", *words).out
+        assert text in out
+        assert ("an epoch)" in out) is ("about" in text)
+    project.edit("0.1))", "0.1), seed=dt.replicates(3).default(0))")
+    assert "would train 4 trials (4 epochs), keeps 2; about" in project.cli("plan").out
+    assert '"epochs_left": 4' in project.cli("plan", "--json").out

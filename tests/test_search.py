@@ -14,6 +14,7 @@ from dasktune.search import Ask
 from dasktune.search.contract import StrategyContract
 from dasktune.search.draws import Draws
 from dasktune.search.naming import strategy_of
+from dasktune.search.racing import told_worse
 
 SPACE = dt.Space(a=dt.integers(0, 999))
 
@@ -266,6 +267,142 @@ def test_a_strategy_that_cannot_be_read_is_refused(text, message):
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize("strategy", [dt.SuccessiveHalving(n=9), dt.ASHA(n_trials=9)])
+def test_with_several_objectives_both_ends_of_the_front_go_on(strategy):
+    """By non-dominated fronts, and not by the first objective alone."""
+    search = strategy.start(draws(), 9)
+
+    def score(ask):
+        return (ask.config.a, -ask.config.a) if ask.config.a > 300 else (-1e6, -1e6)
+
+    asked = play(search, score, random.Random(0), room=9)
+    gone_on = {ask.config.a for ask in asked if ask.budget > 1}
+    front = sorted(ask.config.a for ask in asked if ask.budget == 1 and ask.config.a > 300)
+    assert len(front) > 3
+    assert {front[0], front[-1]} <= gone_on <= set(front)
+    fates = {ask.config.a: search.fate(ask.config) for ask in asked}
+    assert fates[min(fates)].startswith("rank ")
+
+
+def test_median_stopping_leaves_what_is_worse_in_all_objectives():
+    """What is better than the median in one of them goes on."""
+    search = dt.MedianStopping(n_trials=3).start(draws(), 3)
+    first = search.ask(3)
+    for ask, score in zip(first, ((0.0, 0.0), (9.0, 0.5), (2.0, 2.0)), strict=True):
+        search.tell(ask, score)
+    assert [ask.config for ask in search.ask(3)] == [first[1].config, first[2].config]
+
+
+def race(values, **options):
+    """Race configs whose score in replicate i is a value, and give fates and counts by config."""
+    configs = draws().upto(len(values))
+    search = dt.Race(n=len(values), **options).start(draws(), 9)
+    counts = dict.fromkeys(range(len(values)), 0)
+    while asks := search.ask(1):
+        for ask in asks:
+            number = configs.index(ask.config)
+            counts[number] += 1
+            search.tell(ask, values[number](ask.replicates[0]))
+    return counts, [search.fate(config) for config in configs]
+
+
+def noise(number, replicate):
+    """Draw a number that is the same each time."""
+    return random.Random(f"{number}/{replicate}").gauss(0.0, 0.1)
+
+
+@pytest.mark.parametrize("test", ["friedman", "t"])
+def test_a_race_drops_what_is_told_to_be_worse(test):
+    """And goes on with what cannot be told apart, to the last replicate."""
+    values = [
+        lambda i: noise(0, i) + 1.0,
+        lambda i: noise(1, i) + 1.0,
+        *(lambda i, n=n: noise(n, i) + 0.1 * n - 2 for n in range(2, 8)),
+    ]
+    counts, fates = race(values, seeds=12, first=5, test=test)
+    assert counts[0] == counts[1] == 12
+    assert all(counts[number] < 12 for number in range(2, 8))
+    assert counts[2] == 5
+    assert fates[2] == "told to be worse after 5 replicates"
+    assert fates[0] == "one of 2 that cannot be told apart after 12 replicates"
+
+
+def test_a_race_ends_when_one_is_left():
+    """Without training it any more; what fails is out."""
+    values = [
+        lambda i: noise(0, i) + 1.0,
+        lambda i: noise(1, i),
+        lambda i: noise(2, i) if i else None,
+        lambda i: noise(3, i) - 1,
+    ]
+    counts, fates = race(values, seeds=40, first=4, test="t")
+    assert fates[2] == "no score in replicate 0"
+    assert fates[0].startswith("won after ")
+    assert counts[0] < 40
+    counts, fates = race([lambda i: 1.0] * 3, seeds=6, first=3)
+    assert set(counts.values()) == {6}
+
+
+def test_friedmans_test_is_that_of_scipy_and_conovers_that_of_the_book():
+    """Conover 1999, example 1 of chapter 5.8: grasses on twelve lawns, of which two fall behind."""
+    import numpy as np
+    from scipy import stats
+
+    ranks = np.array(
+        [
+            [4, 3, 2, 1],
+            [4, 2, 3, 1],
+            [3, 1.5, 1.5, 4],
+            [3, 1, 2, 4],
+            [4, 2, 1, 3],
+            [2, 2, 2, 4],
+            [1, 3, 2, 4],
+            [2, 4, 1, 3],
+            [3.5, 1, 2, 3.5],
+            [4, 1, 3, 2],
+            [4, 2, 3, 1],
+            [3.5, 1, 2, 3.5],
+        ]
+    )
+    assert stats.friedmanchisquare(*ranks.T).statistic == pytest.approx(8.0973, abs=1e-3)
+    # Sums of ranks 38, 23.5, 24.5, 34; two of them differ if by more than 11.49.
+    assert told_worse(-ranks.T, 0.05, "friedman") == {0}
+    assert told_worse(-ranks.T, 0.04, "friedman") == set()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "message"),
+    [
+        (dt.Race, {"seeds": 3}, "seeds must be an int of at least 5"),
+        (dt.Race, {"seeds": 9, "alpha": 1.0}, "alpha must be between"),
+        (dt.Race, {"seeds": 9, "test": "freedman"}, "Did you mean 'friedman'"),
+        (dt.Patience, {"patience": 0}, "patience must be an int"),
+        (dt.Patience, {"patience": 1, "least": -1.0}, "least must be at least 0"),
+    ],
+)
+def test_a_race_or_a_patience_that_cannot_be_is_refused(kind, words, message):
+    """With the rule and the value."""
+    with pytest.raises(SearchError, match=message):
+        kind(**words)
+
+
+def test_patience_stops_what_does_not_become_better():
+    """After so many epochs, counted from its best; each config by itself."""
+    configs = draws().upto(2)
+    search = dt.Patience(2, n=2).start(draws(), 9)
+    curves = [[1, 5, 4, 3, 9, 9, 9, 9, 9], [1, 2, 3, 4, 4.5, 5, 5.05, 5.05, 6]]
+    asked = play(
+        search, lambda ask: curves[configs.index(ask.config)][ask.budget - 1], random.Random(0)
+    )
+    assert max(ask.budget for ask in asked if ask.config == configs[0]) == 4
+    assert max(ask.budget for ask in asked if ask.config == configs[1]) == 9
+    assert search.fate(configs[0]) == "no better for 2 epochs at 4 epochs"
+    assert search.fate(configs[1]) == "longest budget"
+    search = dt.Patience(2, n=1).start(draws(), 9)
+    play(search, lambda ask: (0.0, float(ask.budget)), random.Random(0))
+    assert search.fate(configs[0]) == "longest budget"
+
+
 PLANE = dt.Space(x=dt.uniform(0.0, 1.0), y=dt.log_uniform(0.001, 1.0), z=dt.constant(1))
 
 
@@ -343,6 +480,18 @@ class TestReplicateBest(StrategyContract):
         asked = self.play(self.start(), random.Random(0))
         assert len(set(asked)) == len(asked)
         assert [len(ask.replicates) for ask in asked if ask.replicates] == [5]
+
+
+class TestRace(StrategyContract):
+    """The contract."""
+
+    strategy = dt.Race(8, first=3, n=10)
+
+
+class TestPatience(StrategyContract):
+    """The contract."""
+
+    strategy = dt.Patience(2, every=2, n=10)
 
 
 class TestSuccessiveHalving(StrategyContract):

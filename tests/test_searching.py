@@ -52,7 +52,8 @@ def train(trial, data, epochs=9):
     total = Total()
     trial.checkpoint(total=total)
     for epoch in trial.epochs(epochs):
-        note(f"{trial.config.a}/{trial.replicate.get('seed', 0)} {epoch}")
+        line = f"from {trial.parent} at {trial.began}" * bool(trial.parent)
+        note(f"{trial.config.a}/{trial.replicate.get('seed', 0)}{line} {epoch}")
         if os.path.exists(f"{HERE}/fail-{trial.config.a}-{epoch}"):
             raise RuntimeError("told to fail")
         time.sleep(0.1 * os.path.exists(f"{HERE}/slow"))
@@ -249,6 +250,35 @@ def test_the_best_are_replicated(search):
     assert Counter(search.dataset().a.values.tolist())[9] == 3
 
 
+def test_a_race_adds_seeds_until_the_others_are_told_to_be_worse(search):
+    """Of all configs of the design; the plan is an upper bound."""
+    search.edit("a=dt.choice(*range(1, 10))", "a=dt.choice(1, 2, 3), seed=dt.replicates(1)")
+    words = ("--search", "Race(6, first=3, test='t')")
+    assert f"at most {3 * 6 * 9} of {3 * 6 * 9} epochs" in search.cli("plan", *words).out
+    assert search.make(*words).code == 0
+    assert sum(trained(search).values()) == 3 * 3 * 9
+    dataset = search.dataset()
+    assert Counter(dataset.a.values.tolist()) == {1: 3, 2: 3, 3: 3}
+    assert set(dataset.stopped.values) == {
+        "won after 3 replicates",
+        "told to be worse after 3 replicates",
+    }
+    assert search.make(*words, "-q").code == 0
+    assert search.make("--search", "Race(6, first=4, test='t')").code == 0
+    assert sum(trained(search).values()) == 3 * 9
+
+
+def test_what_patience_stopped_can_go_on_later(search):
+    """It is a target at a shorter budget: with more patience only the rest is trained."""
+    search.edit("trial.config.a - 50 / (epoch + 1)", "-abs(epoch - trial.config.a)")
+    assert search.make("--search", "Patience(2)").code == 0
+    assert sum(trained(search).values()) == sum(min(9, a + 3) for a in range(1, 10))
+    assert search.make("--search", "Patience(4)").code == 0
+    assert sum(trained(search).values()) == sum(min(9, a + 5) - min(9, a + 3) for a in range(1, 10))
+    assert search.make("--search", "none", "a=1").code == 0
+    assert sum(trained(search).values()) == 3
+
+
 def test_a_sweep_without_epochs_can_be_replicated(project):
     """Its trials are trained as they are."""
     project.edit("b=dt.choice(3, 4))", "b=dt.choice(3, 4), seed=dt.replicates(1))")
@@ -380,7 +410,14 @@ def test_a_search_that_is_interrupted_leaves_off_at_checkpoints(search):
 
 @pytest.mark.parametrize(
     ("strategy", "where"),
-    [("Hyperband()", "local"), ("ASHA(n_trials=9)", "none"), ("Optuna(6)", "none")],
+    [
+        ("Hyperband()", "local"),
+        ("ASHA(n_trials=9)", "none"),
+        ("Optuna(6)", "none"),
+        ("MedianStopping(9, every=2)", "none"),
+        ("PBT(4, every=2, explore='a')", "none"),
+        ("Patience(3, n=4)", "none"),
+    ],
 )
 def test_a_search_whose_driver_is_killed_goes_on(search, strategy, where):
     """Without a word: nothing is trained twice but the epochs that were on their way.

@@ -306,11 +306,17 @@ def _forecast(plan: Plan, jobs: int) -> str:
         return words + (f"; about {duration(seconds)} with -j {jobs}" if seconds else "")
     count = plan.count(State.STALE) + plan.count(State.PENDING)
     kept = plan.count(State.DONE)
-    words = f"would train {count} trials, keeps {kept}"
+    epochs = f" ({plan.cost.total} epochs)" if plan.cost is not None else ""
+    words = f"would train {count} trials{epochs}, keeps {kept}"
+    if not count:
+        return f"would train nothing, keeps {kept} trials"
     if seconds is None:
         return words + "; no trial was ever timed"
-    each = duration(plan.earlier_seconds or 0)
-    return words + f"; about {duration(seconds)} with -j {jobs} ({each} a trial)"
+    if plan.cost is not None and plan.cost.each is not None:
+        each = f"{duration(plan.cost.each)} an epoch"
+    else:
+        each = f"{duration(plan.earlier_seconds or 0)} a trial"
+    return words + f"; about {duration(seconds)} with -j {jobs} ({each})"
 
 
 def _tell_failure(sweep: Sweep, target: str, error: str) -> None:

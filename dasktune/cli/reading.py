@@ -32,7 +32,11 @@ def selecting(command: F) -> F:
             metavar="CONDITION",
             help="Only trials such as 'lr>0.01 and hidden==64', or hidden=32,64.",
         ),
-        click.option("--objective", metavar="'max METRIC'", help="Judge by another metric."),
+        click.option(
+            "--objective",
+            metavar="'max METRIC'",
+            help="Judge by another metric, or several: 'max A, min B'.",
+        ),
         click.option(
             "--partial",
             is_flag=True,
@@ -61,6 +65,13 @@ def selecting(command: F) -> F:
     metavar="RESULTS",
     help="With other results, trial by trial: a path, or a version of the code.",
 )
+@click.option(
+    "--test",
+    "pair",
+    nargs=2,
+    metavar="CONFIG CONFIG",
+    help="A paired test over the replicates: 'lr=0.1,hidden=64' 'lr=0.01,hidden=64'.",
+)
 @click.option("--versions", is_flag=True, help="List the versions that the store has results of.")
 @click.option("--to", "kind", type=click.Choice(FORMATS), help="Write a file instead.")
 @click.option("--output", metavar="FILE", help="The file to write; else named after the pipeline.")
@@ -79,6 +90,9 @@ def results(**options: Any) -> None:
         _compare(path, options)
         return
     dataset = _select(path, options)
+    if options["pair"]:
+        _test(dataset, options["pair"], as_json=options["as_json"])
+        return
     if options["kind"]:
         _export(dataset, options["kind"], options["output"])
         return
@@ -111,13 +125,13 @@ def report(**options: Any) -> None:
 
 
 @click.command()
-@click.argument("figure", type=click.Choice(KINDS), metavar="KIND")
+@click.argument("figure", type=click.Choice([*KINDS, "front"]), metavar="KIND")
 @click.option("--metric", metavar="NAME", help="For curves: another metric than the objective.")
 @click.option("--of", metavar="NAME[,NAME]", help="Hyperparameters, for slices and heat maps.")
 @click.option("--output", metavar="FILE", help="A .png, .svg or .pdf; else <pipeline>-KIND.png.")
 @selecting
 def plot(figure: str, metric: str | None, of: str | None, **options: Any) -> None:
-    """Draw a figure: curves, parallel, slices, heatmap, importance, progress or cost."""
+    """Draw a figure: curves, parallel, slices, heatmap, importance, progress, cost or front."""
     from dasktune.reading.plots import plot as draw
 
     change_folder(options["folders"])
@@ -145,8 +159,9 @@ def _select(path: str, options: dict[str, Any]) -> xr.Dataset:
 
 def _table(dataset: xr.Dataset, options: dict[str, Any]) -> tuple[pd.DataFrame, bool]:
     """Give the table that is asked for, and whether more of the objective is better."""
+    from dasktune.ranking import leaderboard
     from dasktune.reading.selection import group_table, sort_table
-    from dasktune.results import leaderboard, objective_of, trials_table
+    from dasktune.results import objective_of, trials_table
 
     upwards = objective_of(dataset).direction == "max"
     metric = _metric(dataset)
@@ -218,6 +233,21 @@ def _compare(path: str, options: dict[str, Any]) -> None:
     for count, which in ((outcome.only_first, "first"), (outcome.only_second, "second")):
         if count:
             console.print(f"{count} trials are only in the {which}", highlight=False)
+
+
+def _test(dataset: xr.Dataset, pair: tuple[str, str], *, as_json: bool) -> None:
+    """Test two configurations against each other."""
+    import dataclasses
+    import json
+
+    from dasktune.reading.pairing import compare_configs
+    from dasktune.tables import terminal
+
+    found = compare_configs(dataset, *pair)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(found), indent=1))
+    else:
+        terminal().print(found.sentence, highlight=False)
 
 
 def _export(dataset: xr.Dataset, kind: str, output: str | None) -> None:

@@ -40,6 +40,7 @@ def train_alone(
     optimizer = make_optimizer(options, model)
     best = Best()
     trial.checkpoint(model=model, optimizer=optimizer, best=best)
+    tune(optimizer, options)
     count = len(problem.x)
     for epoch in trial.epochs(options.epochs):
         if best.ended(options):
@@ -169,9 +170,24 @@ class Best:
 
 def make_optimizer(options: TorchOptions, model: torch.nn.Module) -> torch.optim.Optimizer:
     """Make torch's own optimizer for a model."""
+    kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    kind: Any = kinds[options.optimizer]
+    optimizer: torch.optim.Optimizer = kind(model.parameters(), **_coefficients(options))
+    return optimizer
+
+
+def tune(optimizer: torch.optim.Optimizer, options: TorchOptions) -> None:
+    """Give an optimizer the coefficients that the options say.
+
+    A checkpoint brings those of then. They are others in a trial that begins from the
+    checkpoint of another.
+    """
+    for group in optimizer.param_groups:
+        group.update(_coefficients(options))
+
+
+def _coefficients(options: TorchOptions) -> dict[str, Any]:
     common: dict[str, Any] = {"lr": options.lr, "weight_decay": options.weight_decay}
     if options.optimizer == "sgd":
-        common |= {"momentum": options.momentum, "nesterov": options.nesterov}
-        return torch.optim.SGD(model.parameters(), **common)
-    kind = torch.optim.Adam if options.optimizer == "adam" else torch.optim.AdamW
-    return kind(model.parameters(), **common, betas=(options.beta1, options.beta2))
+        return common | {"momentum": options.momentum, "nesterov": options.nesterov}
+    return common | {"betas": (options.beta1, options.beta2)}

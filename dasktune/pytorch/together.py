@@ -13,6 +13,7 @@ import torch
 from dasktune.model import Trajectory
 from dasktune.pytorch.calibration import Width, measure, obstacle
 from dasktune.pytorch.fused import Lanes, Member
+from dasktune.pytorch.loop import tune
 from dasktune.pytorch.problem import Problem
 from dasktune.pytorch.structure import structure
 from dasktune.trial import Interrupted, Trial
@@ -185,6 +186,7 @@ class Run:
         member = seat.member
         model = _UpToDate(member.model, lambda: self._spill(seat))
         seat.trial.checkpoint(model=model, optimizer=member.optimizer, best=member.best)
+        tune(member.optimizer, member.options)
         seat.epochs = seat.trial.epochs(member.options.epochs)
         seat.epoch = None if member.best.ended(member.options) else next(seat.epochs, None)
 

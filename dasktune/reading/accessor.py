@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
 from dasktune.errors import UsageError, did_you_mean
+from dasktune.ranking import Best, best, by_first, leaderboard
 from dasktune.reading import selection, statistics
 from dasktune.reading.opening import read, required_store
-from dasktune.results import (
-    Best,
-    best,
-    hyperparameters,
-    leaderboard,
-    objective_of,
-    to_grid,
-    trials_table,
-)
+from dasktune.results import hyperparameters, objective_of, to_grid, trials_table
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
 
     from dasktune.reading.comparison import Comparison
+    from dasktune.reading.pairing import Paired
     from dasktune.reading.plots import Plot
     from dasktune.reading.statistics import Verdict
 
@@ -65,9 +60,25 @@ class Results:
         """Whether it was read from stamps: of a sweep that goes on, or that was left."""
         return "partial" in self.dataset.attrs
 
-    def best(self) -> Best | None:
+    def best(self, objective: str = "") -> Best | None:
         """Find the best configuration by its mean over the replicates; see `dasktune.best`."""
-        return best(self.dataset)
+        return best(self.dataset, objective)
+
+    def front(self) -> pd.DataFrame:
+        """Give the Pareto front of several objectives: the configurations that none beats in all.
+
+        Raises
+        ------
+        UsageError
+            If there is one objective.
+        """
+        if not objective_of(self.dataset).others:
+            raise UsageError(
+                f"a front needs several objectives, but there is {objective_of(self.dataset)}. "
+                "Write by('max accuracy, min seconds').front(), say."
+            )
+        board = self.leaderboard()
+        return board[board["front"] == 1]
 
     def verdict(self) -> Verdict | None:
         """Say how sure one can be of the best: its interval, and whether others are as good."""
@@ -104,6 +115,37 @@ class Results:
         second = other.dataset if isinstance(other, Results) else other
         return compare(self.dataset, second)
 
+    def versions(self, *names: str) -> xr.Dataset:
+        """Lay versions of the code out along a dimension ``version``, trial beside trial.
+
+        Parameters
+        ----------
+        *names : str
+            Versions (``dasktune results --versions`` lists them), collations or paths; all
+            versions that the store has results of, the oldest first, if none is named.
+
+        Returns
+        -------
+        xarray.Dataset
+            With the dimensions ``version``, ``trial`` and ``epoch``; see
+            `dasktune.reading.versions.by_version`.
+        """
+        from dasktune.reading.comparison import open_versions
+
+        return open_versions(required_store(self.dataset.encoding.get("source", "")), names)
+
+    def test(self, first: str | Mapping[str, Any], second: str | Mapping[str, Any]) -> Paired:
+        """Test two configurations against each other, paired over their replicates.
+
+        Parameters
+        ----------
+        first, second : str or mapping
+            Enough of their hyperparameters to tell them: ``"lr=0.1,hidden=64"``, or a mapping.
+        """
+        from dasktune.reading.pairing import compare_configs
+
+        return compare_configs(self.dataset, first, second)
+
     def importance(self) -> pd.Series[float]:
         """Give each hyperparameter's share of the objective's variance, by fANOVA (Optuna)."""
         from dasktune.reading.importance import importance
@@ -117,7 +159,7 @@ class Results:
         ----------
         kind : str
             ``"curves"``, ``"parallel"``, ``"slices"``, ``"heatmap"``, ``"importance"``,
-            ``"progress"`` or ``"cost"``.
+            ``"progress"``, ``"cost"`` or ``"front"``.
         **options
             ``metric`` for curves; ``of``, a list of hyperparameters, for slices and heat maps.
         """
@@ -178,7 +220,7 @@ class Results:
         return load_model(self.folder(trial), **options)
 
     def __repr__(self) -> str:
-        winner = self.best()
+        winner = best(by_first(self.dataset))
         text = f"<Results: {self.dataset.sizes['trial']} trials"
         if winner is not None:
             text += f", best {objective_of(self.dataset).metric} {winner.mean:.5g}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from dasktune.errors import StoreError, UsageError
 from dasktune.reading.statistics import Difference, paired
+from dasktune.reading.versions import by_version
 from dasktune.results import objective_of, open_results
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ class Comparison:
         Trials in which the second is better, worse, or the same.
     only_first, only_second : int
         Trials that only one of them has.
+    dataset : xarray.Dataset
+        Both along the dimension ``version``; see `dasktune.reading.versions.by_version`.
     """
 
     metric: str
@@ -44,6 +48,7 @@ class Comparison:
     equal: int
     only_first: int
     only_second: int
+    dataset: xr.Dataset = field(repr=False)
 
     @property
     def sentence(self) -> str:
@@ -87,17 +92,13 @@ def compare(first: xr.Dataset, second: xr.Dataset) -> Comparison:
     if second.attrs["objective"] != str(objective):
         second = with_objective(second, str(objective))
     names = list(first.attrs["hyperparameters"])
-    one, two = (
-        pd.DataFrame(
-            {"trial": d["trial"].values, column: d["objective"].values}
-            | ({name: d[name].values for name in names} if column == "first" else {})
-        )
-        for d, column in ((first, "first"), (second, "second"))
-    )
-    table = one.merge(two, on="trial", how="outer", indicator=True)
-    side = table.pop("_merge")
-    counts = {name: int((side == name).sum()) for name in ("left_only", "right_only")}
-    table = table[side == "both"]
+    dataset = by_version({"first": first, "second": second})
+    there = dataset["status"].values != "absent"
+    both = there.all(axis=0)
+    shared = dataset.isel(trial=np.flatnonzero(both))
+    values = shared["objective"].values
+    columns = {name: shared[name].values for name in names}
+    table = pd.DataFrame({**columns, "first": values[0], "second": values[1]})
     table["difference"] = table["second"] - table["first"]
     values = table["difference"].to_numpy()
     sign = 1 if objective.direction == "max" else -1
@@ -110,9 +111,25 @@ def compare(first: xr.Dataset, second: xr.Dataset) -> Comparison:
         int((sign * values > 0).sum()),
         int((sign * values < 0).sum()),
         int((values == 0).sum()),
-        counts["left_only"],
-        counts["right_only"],
+        int((there[0] & ~there[1]).sum()),
+        int((there[1] & ~there[0]).sum()),
+        dataset,
     )
+
+
+def open_versions(store: Any, names: Sequence[str]) -> xr.Dataset:
+    """Lay results of a store out along the dimension ``version``.
+
+    Parameters
+    ----------
+    store : Store
+        Where versions are looked up.
+    names : sequence of str
+        Versions, collations or paths, as of `find_results`; all versions that the store has
+        results of, the oldest first, if none is named.
+    """
+    chosen = list(names) or versions_table(store)["version"].tolist()[::-1]
+    return by_version({name: find_results(name, store) for name in chosen})
 
 
 def versions_table(store: Any) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dasktune.errors import UsageError
+from dasktune.ranking import by_first
 from dasktune.reading.statistics import robust_limits, varied
 from dasktune.reading.study import study_of
 from dasktune.results import config_numbers
@@ -46,6 +47,7 @@ def importance(dataset: xr.Dataset) -> pd.Series[float]:
     """
     import pandas as pd
 
+    dataset = by_first(dataset)
     values = dataset["objective"].values
     finite = np.isfinite(values)
     count = len(np.unique(config_numbers(dataset)[finite]))

@@ -7,13 +7,14 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from dasktune.collate import dataset_of
-from dasktune.config import Config, TrialSpec, plain
+from dasktune.config import Config, Origin, TrialSpec, plain
+from dasktune.dataset import dataset_of
 from dasktune.errors import StampError, StoreError
 from dasktune.facts import about
 from dasktune.fingerprint import digest
 from dasktune.objective import Objective
 from dasktune.outcome import Outcome
+from dasktune.ranking import with_front
 from dasktune.recipe import read_codes
 from dasktune.source import Sources
 from dasktune.stamp import Stamp
@@ -85,7 +86,7 @@ def read_partial(store: Store, wanted: str = "") -> xr.Dataset:
         facts,
     )
     dataset.attrs["partial"] = len(damaged)
-    return dataset
+    return with_front(dataset)
 
 
 def version(parts: dict[str, Any]) -> str:
@@ -154,7 +155,8 @@ def _spec(body: dict[str, Any]) -> TrialSpec:
     known = body["parts"]["config"].keys() | replicate.keys()
     neutral = tuple(name for name in axes if name not in known)
     numbers = {name: int(str(axes[name])) for name in replicate}
-    return TrialSpec(Config(config), numbers, neutral=neutral)
+    origin = Origin(**body["parts"]["origin"]) if "origin" in body["parts"] else None
+    return TrialSpec(Config(config), numbers, neutral=neutral, origin=origin)
 
 
 def _objective(store: Store, body: dict[str, Any]) -> Objective:

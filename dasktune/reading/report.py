@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from dasktune.commit import write_atomically
 from dasktune.errors import StoreError, UsageError
 from dasktune.provenance import versions
+from dasktune.ranking import best, by_first, leaderboard
 from dasktune.reading.opening import store_of
 from dasktune.reading.plots import plot
 from dasktune.reading.plots.style import BEST, GRID, INK, MUTED, PAPER, QUIET, SERIES
 from dasktune.reading.statistics import for_people, verdict
 from dasktune.recipe import read_codes
-from dasktune.results import best, leaderboard, objective_of, trials_table
+from dasktune.results import objective_of, trials_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,8 @@ FIGURES = (
     ("progress", "Progress", "When trials ended, and the best so far."),
     ("cost", "Cost", "What a trial took, and what it gave."),
 )  # fmt: skip
+FRONT = ("front", "Pareto front", "The means of each configuration over its replicates, two "
+    "objectives at a time; none is better in all objectives than one of the front.")  # fmt: skip
 ROWS = 25
 """Rows of the leaderboard."""
 TRIALS = 2000
@@ -89,13 +92,15 @@ def report_html(dataset: xr.Dataset) -> str:
 
 def _facts(dataset: xr.Dataset) -> dict[str, Any]:
     """Collect what the template shows."""
-    objective = objective_of(dataset)
+    several = objective_of(dataset)
+    dataset, whole = by_first(dataset), dataset
+    objective = several.first
     sweep: dict[str, Any] = {"about": "", "sources": "", "variables": {}}
     sweep |= json.loads(dataset.attrs.get("sweep", "{}"))
     store = store_of(dataset.encoding.get("source", "/nowhere"))
     tree = read_codes(store, sweep["sources"]) if store and sweep.get("sources") else None
     winner = best(dataset)
-    board = leaderboard(dataset)
+    board = leaderboard(whole)
     trials = trials_table(dataset)
     seconds = trials["seconds"].fillna(0.0)
     failed = (trials["status"] != "ok").to_numpy()
@@ -119,6 +124,8 @@ def _facts(dataset: xr.Dataset) -> dict[str, Any]:
         "verdict": verdict(dataset),
         "winner": winner,
         "board": _rows(for_people(dataset, board).head(ROWS)),
+        "several": str(several) if several.others else "",
+        "on_front": int((board["front"] == 1).sum()) if several.others else 0,
         "trials": _rows(shown_trials.head(TRIALS)),
         "devices": _by(trials, "device"),
         "workers": _by(trials, "worker"),
@@ -136,7 +143,8 @@ def _facts(dataset: xr.Dataset) -> dict[str, Any]:
 def _figures(dataset: xr.Dataset) -> list[dict[str, str]]:
     """Draw what can be drawn; a figure that cannot be says why."""
     drawn = []
-    for kind, title, text in FIGURES:
+    several = bool(objective_of(dataset).others)
+    for kind, title, text in (FRONT, *FIGURES) if several else FIGURES:
         entry = {"kind": kind, "title": title, "text": text, "svg": "", "note": ""}
         try:
             entry["svg"] = inline_svg(plot(dataset, kind).to_svg(), kind)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from dasktune.domain import literal
 from dasktune.errors import UsageError, did_you_mean
-from dasktune.objective import Objective
+from dasktune.objective import SECONDS, Objective
+from dasktune.ranking import with_front
 from dasktune.results import last_values, trials_table
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def group_table(dataset: xr.Dataset, names: Sequence[str]) -> pd.DataFrame:
     UsageError
         If there is no such column.
     """
-    from dasktune.results import summarise
+    from dasktune.ranking import summarise
 
     table = trials_table(dataset)
     check_columns(names, list(table.columns))
@@ -115,7 +116,7 @@ def with_objective(dataset: xr.Dataset, text: str) -> xr.Dataset:
     dataset : xarray.Dataset
         A collated dataset.
     text : str
-        Such as ``"min val_loss"``.
+        Such as ``"min val_loss"``, or several, such as ``"max val_accuracy, min seconds"``.
 
     Raises
     ------
@@ -123,10 +124,17 @@ def with_objective(dataset: xr.Dataset, text: str) -> xr.Dataset:
         If there is no such metric.
     """
     objective = Objective.parse(text)
-    metric(dataset, objective.metric)
-    changed = dataset.assign_coords(objective=("trial", last_values(dataset[objective.metric])))
+    for one in objective.all:
+        if one.metric != SECONDS:
+            metric(dataset, one.metric)
+    changed = dataset.drop_vars("front", errors="ignore")
+    if objective.metric == SECONDS:
+        values = dataset["seconds"].values
+    else:
+        values = last_values(dataset[objective.metric])
+    changed = changed.assign_coords(objective=("trial", values))
     changed.attrs["objective"] = str(objective)
-    return changed
+    return with_front(changed)
 
 
 def metric(dataset: xr.Dataset, name: str) -> xr.DataArray:
@@ -138,6 +146,8 @@ def metric(dataset: xr.Dataset, name: str) -> xr.DataArray:
         If there is no such metric, or it is not one number an epoch.
     """
     known = metrics(dataset)
+    if name in dataset.coords and dataset[name].dims == ("trial", "epoch"):
+        return dataset[name]  # the schedule of a hyperparameter
     if name not in known:
         raise UsageError(f"no metric {name!r} in the results." + did_you_mean(name, known))
     return dataset[name]

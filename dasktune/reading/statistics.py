@@ -211,13 +211,12 @@ def replicate_matrix(dataset: xr.Dataset) -> tuple[Any, Any]:
         dataset, -1 where there is none.
     """
     configs = config_numbers(dataset)
-    names = list(dataset.attrs.get("replicate", []))
-    found, copies = (
-        np.unique(dataset[names[0]].values, return_inverse=True)
-        if names
-        else (np.zeros(1), np.zeros(len(configs), dtype=int))
-    )
-    shape = (int(configs.max()) + 1 if len(configs) else 0, len(found))
+    axes = [dataset[name].values for name in dataset.attrs.get("replicate", [])]
+    copies, count = np.zeros(len(configs), dtype=int), 1
+    if axes and len(configs):
+        found, copies = np.unique(np.stack(axes), axis=1, return_inverse=True)
+        copies, count = copies.reshape(-1), found.shape[1]
+    shape = (int(configs.max()) + 1 if len(configs) else 0, count)
     values, rows = np.full(shape, np.nan), np.full(shape, -1)
     values[configs, copies] = dataset["objective"].values
     rows[configs, copies] = np.arange(len(configs))
@@ -274,8 +273,12 @@ def for_people(dataset: xr.Dataset, board: pd.DataFrame) -> pd.DataFrame:
 
     Hyperparameters that have one value are left out, and the spread where nothing is repeated.
     """
-    summary = ["mean", "sd", "low", "high", "n", "failed", "seconds"]
+    others = [name for name in board.columns if str(name).startswith("mean ")]
+    summary = ["front", "mean", *others, "sd", "low", "high", "n", "rank", "failed", "seconds"]
+    summary = [name for name in summary if name in board.columns]
     dropped = set() if board["failed"].any() else {"failed"}
+    if objective_of(dataset).metric == "seconds":
+        dropped.add("seconds")  # the mean has this name then
     if board["n"].max() <= 1:
         dropped |= {"sd", "low", "high", "n"}
     constant = set(hyperparameters(dataset)) - set(varied(dataset))
@@ -285,7 +288,7 @@ def for_people(dataset: xr.Dataset, board: pd.DataFrame) -> pd.DataFrame:
         bounds = zip(frame.pop("low"), frame.pop("high"), strict=True)
         texts = ["" if low != low else f"{low:.4g} to {high:.4g}" for low, high in bounds]
         frame.insert(frame.columns.get_loc("sd") + 1, f"{LEVEL:.0%} interval", texts)
-    for name in ("sd", "seconds"):
+    for name in ("sd", "seconds", "rank"):
         if name in frame.columns:
             frame[name] = [float(f"{value:.3g}") for value in frame[name]]
     return frame.rename(columns={"mean": objective_of(dataset).metric})

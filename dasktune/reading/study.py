@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dasktune.errors import UsageError
+from dasktune.ranking import objective_values
 from dasktune.reading.selection import metrics
 from dasktune.results import config_numbers, config_of, hyperparameters, objective_of
 
@@ -58,13 +59,13 @@ def _fill(dataset: xr.Dataset, storage: Any) -> Any:
     """
     optuna = _optuna()
     objective = objective_of(dataset)
-    direction = "maximize" if objective.direction == "max" else "minimize"
+    directions = ["maximize" if o.direction == "max" else "minimize" for o in objective.all]
     study = optuna.create_study(
-        storage=storage, study_name=str(dataset.attrs["pipeline"]), direction=direction
+        storage=storage, study_name=str(dataset.attrs["pipeline"]), directions=directions
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "experimental", for three years now
-        study.set_metric_names([objective.metric])
+        study.set_metric_names([o.metric for o in objective.all])
     study.set_user_attr("dasktune", json.loads(dataset.attrs.get("sweep", "{}")))
     study.add_trials(_frozen_trials(dataset, optuna))
     return study
@@ -77,19 +78,19 @@ def _frozen_trials(dataset: xr.Dataset, optuna: Any) -> list[Any]:
     groups = np.split(order, np.flatnonzero(np.diff(configs[order])) + 1)
     objective = objective_of(dataset)
     curves = dataset[objective.metric].values if objective.metric in metrics(dataset) else None
-    values = dataset["objective"].values
+    values = objective_values(dataset)
     ended = dataset["finished"].values if "finished" in dataset.coords else None
     known = {name: dataset[name].values for name in ("trial", "error", "objective", "seconds")}
     frozen = []
     for group in groups:
         config = config_of(dataset, int(group[0]), replicate=False)
         chosen = {name: _plain(value) for name, value in config.items() if name in distributions}
-        finite = values[group][np.isfinite(values[group])]
+        finite = values[group][np.isfinite(values[group]).all(axis=1)]
         end = _ended(ended, group)
         frozen.append(
             optuna.trial.create_trial(
                 state=optuna.trial.TrialState.COMPLETE if len(finite) else _fail(optuna),
-                value=float(finite.mean()) if len(finite) else None,
+                values=finite.mean(axis=0).tolist() if len(finite) else None,
                 params=chosen,
                 distributions={name: distributions[name] for name in chosen},
                 user_attrs=_attributes(known, group),

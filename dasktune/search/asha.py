@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,6 +9,7 @@ from typing import ClassVar
 from dasktune.config import Config
 from dasktune.search.draws import Draws
 from dasktune.search.halving import check_ladder, ladder, steps
+from dasktune.search.standing import Score, Standing
 from dasktune.search.strategy import Ask, Rung, Search, Strategy, whole
 
 
@@ -39,7 +39,8 @@ class ASHA(Strategy):
     Notes
     -----
     Algorithm 2 of the paper: `ask` is ``get_job``. It ends when all `n_trials` have come in and
-    nothing can be promoted.
+    nothing can be promoted. With several objectives it is MO-ASHA (Schmucker et al., 2021, arXiv
+    2106.12639): a rung is ranked by non-dominated fronts, each by an epsilon net.
     """
 
     n_trials: int
@@ -48,6 +49,7 @@ class ASHA(Strategy):
     eta: int = 3
     seed: int = 0
     synchronous: ClassVar[bool] = False
+    multiobjective: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         whole("n_trials", self.n_trials, 1)
@@ -74,8 +76,7 @@ class _ASHA(Search):
         self._next = 0
         self._number = {config: i for i, config in enumerate(configs)}
         self._asked: list[set[Config]] = [set() for _ in budgets]
-        self._ranked: list[list[tuple[float, int, Config]]] = [[] for _ in budgets]
-        self._rank: list[dict[Config, tuple[float, int]]] = [{} for _ in budgets]
+        self._standings = [Standing() for _ in budgets]
         self._failed: dict[Config, int] = {}
         self._told: list[int] = [0 for _ in budgets]
 
@@ -89,17 +90,14 @@ class _ASHA(Search):
             asks.append(ask)
         return asks
 
-    def tell(self, ask: Ask, score: float | None) -> None:
+    def tell(self, ask: Ask, score: Score | None) -> None:
         """Take a score; also of what an earlier run has asked for."""
         self._asked[ask.rung].add(ask.config)
         self._told[ask.rung] += 1
         if score is None:
             self._failed[ask.config] = ask.budget
             return
-        # In place by bisection: a rung may hold thousands.
-        place = (-score, self._number[ask.config])
-        self._rank[ask.rung][ask.config] = place
-        insort(self._ranked[ask.rung], (*place, ask.config), key=_place)
+        self._standings[ask.rung].put(ask.config, score, self._number[ask.config])
 
     def fate(self, config: Config) -> str:
         """Say why a config was trained no longer."""
@@ -110,10 +108,11 @@ class _ASHA(Search):
             return ""
         if highest == len(self._budgets) - 1:
             return "longest budget"
-        if config not in self._rank[highest]:
+        standing = self._standings[highest]
+        if config not in standing:
             return ""
-        place = bisect_left(self._ranked[highest], self._rank[highest][config], key=_place)
-        return f"rank {place + 1} of {self._told[highest]} at {self._budgets[highest]} epochs"
+        rank = f"rank {standing.place(config)} of {self._told[highest]}"
+        return f"{rank} at {self._budgets[highest]} epochs"
 
     def past(self) -> Iterator[Ask]:
         """List all rungs of all configs."""
@@ -123,8 +122,8 @@ class _ASHA(Search):
 
     def _job(self) -> Ask | None:
         for rung in reversed(range(len(self._budgets) - 1)):
-            ranked, above = self._ranked[rung], self._asked[rung + 1]
-            for _, _, config in ranked[: self._told[rung] // self._eta]:
+            above = self._asked[rung + 1]
+            for config in self._standings[rung].first(self._told[rung] // self._eta):
                 if config not in above:
                     above.add(config)
                     return Ask(config, self._budgets[rung + 1], 0, rung + 1)
@@ -135,7 +134,3 @@ class _ASHA(Search):
                 self._asked[0].add(config)
                 return Ask(config, self._budgets[0], 0, 0)
         return None
-
-
-def _place(item: tuple[float, int, Config]) -> tuple[float, int]:
-    return item[:2]

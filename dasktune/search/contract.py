@@ -71,9 +71,10 @@ class StrategyContract:
         assert all(1 <= ask.budget <= self.max_epochs for ask in asked)
 
     def test_it_asks_for_nothing_twice(self) -> None:
-        """The same config at the same budget of the same bracket."""
+        """The same config and replicates, from the same parent, to the same budget."""
         asked = self.play(self.start(), random.Random(0))
-        assert len({(ask.config, ask.budget, ask.bracket) for ask in asked}) == len(asked)
+        told = {(ask.config, ask.replicates, ask.parent, ask.budget, ask.bracket) for ask in asked}
+        assert len(told) == len(asked)
 
     def test_it_is_deterministic(self) -> None:
         """The same answers in the same order lead to the same wishes."""

@@ -23,12 +23,15 @@ class Draws:
     ----------
     design : Design or None
         Where they come from, if from one.
+    objectives : int
+        How many values the score of a config has.
     """
 
     def __init__(self, configs: Iterable[Config]) -> None:
         self._configs: list[Config] = []
         self._coming = iter(configs)
         self.design: Design | None = None
+        self.objectives = 1
 
     @classmethod
     def of(cls, design: Design, seed: int, *, endless: bool = False) -> Draws:
@@ -75,7 +78,7 @@ def _distinct(design: Design, seed: int) -> Iterator[Config]:
 
 
 def _ordered(design: Design, seed: int) -> Iterator[Config]:
-    if design.kind not in ("grid", "explicit"):
+    if design.kind not in ("grid", "explicit", "union"):
         yield from design.configs_in_order()
         return
     configs = list(design.configs_in_order())

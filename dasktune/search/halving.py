@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dasktune.config import Config
 from dasktune.search.draws import Draws
+from dasktune.search.standing import Score, ranked
 from dasktune.search.strategy import Ask, Rung, Search, Strategy, whole
 
 
@@ -55,6 +57,7 @@ class SuccessiveHalving(Strategy):
     min_epochs: int = 1
     eta: int = 3
     seed: int = 0
+    multiobjective: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.n is not None:
@@ -105,7 +108,7 @@ class Bracket:
         self._rung = 0
         self._waiting: list[Config] = list(configs)  # those of this rung that are not asked for
         self._order: list[Config] = list(configs)
-        self._scores: dict[Config, float | None] = {}
+        self._scores: dict[Config, Score | None] = {}
         self._fates: dict[Config, str] = {}
 
     def ask(self) -> list[Ask]:
@@ -117,7 +120,7 @@ class Bracket:
         self._waiting = []
         return asked
 
-    def tell(self, ask: Ask, score: float | None) -> None:
+    def tell(self, ask: Ask, score: Score | None) -> None:
         """Take a score of this rung."""
         self._scores[ask.config] = score
 
@@ -128,10 +131,11 @@ class Bracket:
     def _decide(self) -> None:
         rung = self._rungs[self._rung]
         good = [config for config in self._order if self._scores[config] is not None]
-        ranked = sorted(good, key=lambda config: -(self._scores[config] or 0.0))  # stable
+        chosen = ranked([score for c in good if (score := self._scores[c]) is not None])
+        standing = [good[i] for i in chosen]
         last = self._rung + 1 == len(self._rungs)
-        kept = [] if last else ranked[: self._rungs[self._rung + 1].configs]
-        places = {config: place for place, config in enumerate(ranked, 1)}
+        kept = [] if last else standing[: self._rungs[self._rung + 1].configs]
+        places = {config: place for place, config in enumerate(standing, 1)}
         for config in self._order:
             if self._scores[config] is None:
                 self._fates[config] = f"no score at {rung.budget} epochs"
@@ -157,7 +161,7 @@ class Brackets(Search):
         """Ask for all rungs that are decided."""
         return [ask for bracket in self._brackets for ask in bracket.ask()]
 
-    def tell(self, ask: Ask, score: float | None) -> None:
+    def tell(self, ask: Ask, score: Score | None) -> None:
         """Take a score."""
         self._brackets[ask.bracket].tell(ask, score)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dasktune.search.draws import Draws
 from dasktune.search.halving import Bracket, Brackets, bracket_rungs, check_ladder, ladder, steps
@@ -46,6 +47,7 @@ class Hyperband(Strategy):
     min_epochs: int = 1
     eta: int = 3
     seed: int = 0
+    multiobjective: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_ladder(self.max_epochs, self.min_epochs, self.eta, self.seed)

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from dasktune.config import Config
 from dasktune.search.draws import Draws
+from dasktune.search.standing import Score, vector
 from dasktune.search.strategy import Ask, Rung, Search, Strategy, whole
 
 
@@ -18,7 +19,8 @@ class MedianStopping(Strategy):
 
     All configs are looked at every `every` epochs. One goes on if its best value so far is no
     worse than the median, over the configs that came as far, of their running averages. What was
-    left may go on later, when the median has become worse. Who comes in first counts, so that
+    left may go on later, when the median has become worse. With several objectives, one goes on
+    that is no worse than the median in any of them. Who comes in first counts, so that
     the answer may differ with the number of workers.
 
     Parameters
@@ -41,6 +43,7 @@ class MedianStopping(Strategy):
     max_epochs: int | None = None
     seed: int = 0
     synchronous: ClassVar[bool] = False
+    multiobjective: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name, least in (("n_trials", 1), ("every", 1), ("min_trials", 1), ("seed", 0)):
@@ -68,11 +71,11 @@ class _Median(Search):
         self._least = least
         self._next = 0
         self._asked: dict[Config, int] = {}  # looks asked for
-        self._scores: dict[Config, dict[int, float]] = {}
+        self._scores: dict[Config, dict[int, tuple[float, ...]]] = {}
         self._failed: dict[Config, int] = {}
         self._waiting: dict[Config, None] = {}  # between two looks
-        self._averages: list[dict[Config, float]] = [{} for _ in budgets]
-        self._medians: dict[int, float] = {}
+        self._averages: list[dict[Config, tuple[float, ...]]] = [{} for _ in budgets]
+        self._medians: dict[int, tuple[float, ...]] = {}
 
     def ask(self, room: int) -> list[Ask]:
         """Ask for what may go on, then for new ones."""
@@ -89,7 +92,7 @@ class _Median(Search):
                 asks.append(self._ask(config, 0))
         return asks
 
-    def tell(self, ask: Ask, score: float | None) -> None:
+    def tell(self, ask: Ask, score: Score | None) -> None:
         """Take a score; also of what an earlier run has asked for."""
         config, look = ask.config, ask.rung
         self._asked[config] = max(look + 1, self._asked.get(config, 0))
@@ -98,10 +101,9 @@ class _Median(Search):
             self._waiting.pop(config, None)
             return
         known = self._scores.setdefault(config, {})
-        known[look] = score
-        self._averages[look][config] = statistics.fmean(
-            value for earlier, value in known.items() if earlier <= look
-        )
+        known[look] = vector(score)
+        so_far = [values for earlier, values in known.items() if earlier <= look]
+        self._averages[look][config] = tuple(map(statistics.fmean, zip(*so_far, strict=True)))
         self._medians.pop(look, None)
         if self._asked[config] == look + 1 < len(self._budgets):
             self._waiting[config] = None
@@ -133,5 +135,7 @@ class _Median(Search):
         if len(averages) < self._least:
             return True
         if look not in self._medians:
-            self._medians[look] = statistics.median(averages.values())
-        return max(self._scores[config].values()) >= self._medians[look]
+            columns = zip(*averages.values(), strict=True)
+            self._medians[look] = tuple(map(statistics.median, columns))
+        best = map(max, zip(*self._scores[config].values(), strict=True))
+        return any(b >= m for b, m in zip(best, self._medians[look], strict=True))

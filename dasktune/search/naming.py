@@ -11,6 +11,9 @@ from dasktune.search.halving import SuccessiveHalving
 from dasktune.search.hyperband import Hyperband
 from dasktune.search.median import MedianStopping
 from dasktune.search.optuna import Optuna
+from dasktune.search.patience import Patience
+from dasktune.search.population import PBT
+from dasktune.search.racing import Race
 from dasktune.search.strategy import Strategy
 
 GROUP = "dasktune.search"
@@ -21,6 +24,9 @@ BUILT_IN: tuple[type[Strategy], ...] = (
     Hyperband,
     MedianStopping,
     Optuna,
+    PBT,
+    Patience,
+    Race,
     SuccessiveHalving,
 )
 

@@ -13,6 +13,7 @@ from dasktune.config import Config, Value
 from dasktune.domain import Choice, Constant, Domain, Integers, Interval
 from dasktune.errors import SearchError, did_you_mean
 from dasktune.search.draws import Draws
+from dasktune.search.standing import Score
 from dasktune.search.strategy import Ask, Rung, Search, Strategy, whole
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {
     "qmc": ("QMCSampler", {"scramble": True}),
     "random": ("RandomSampler", {}),
 }
+SEVERAL = ("tpe", "gp", "nsga2", "qmc", "random")
+"""Samplers that take several objectives."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Optuna(Strategy):
     seed: int = 0
     synchronous: ClassVar[bool] = False
     remembers: ClassVar[bool] = True
+    multiobjective: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         whole("n_trials", self.n_trials, 1)
@@ -81,6 +85,15 @@ class Optuna(Strategy):
         """Start a search."""
         if draws.design is None:
             raise SearchError("Optuna samples a space; it cannot be started from given configs.")
+        if draws.design.kind == "union":
+            raise SearchError(
+                "Optuna samples a space, and a union of designs is none. Search one of its spaces."
+            )
+        if draws.objectives > 1 and self.sampler not in SEVERAL:
+            raise SearchError(
+                f"the sampler {self.sampler!r} takes one objective, but there are "
+                f"{draws.objectives}. Take one of {', '.join(SEVERAL)}."
+            )
         return _Sampling(draws, draws.design, self, max_epochs)
 
 
@@ -92,9 +105,9 @@ class _Sampling(Search):
         self._design = design
         self._strategy = strategy
         self._budget = max_epochs
-        self._done: list[tuple[Config, float | None] | Config] = []  # tells and asks, in order
+        self._done: list[tuple[Config, Score | None] | Config] = []  # tells and asks, in order
         self._asked: dict[Config, None] = {}
-        self._scores: dict[Config, float | None] = {}
+        self._scores: dict[Config, Score | None] = {}
         self._study: Any = None
         self._trials: dict[Config, Any] = {}
         self._exhausted = False
@@ -114,7 +127,7 @@ class _Sampling(Search):
         """Take what an earlier run has asked for."""
         return self._note(config)
 
-    def tell(self, ask: Ask, score: float | None) -> None:
+    def tell(self, ask: Ask, score: Score | None) -> None:
         """Take a score."""
         self._scores[ask.config] = score
         self._done.append((ask.config, score))
@@ -162,7 +175,8 @@ class _Sampling(Search):
         kind, options = SAMPLERS[self._strategy.sampler]
         with _quiet():
             sampler = getattr(optuna.samplers, kind)(seed=self._strategy.seed, **options)
-        self._study = optuna.create_study(direction="maximize", sampler=sampler)
+        directions = ["maximize"] * self._draws.objectives
+        self._study = optuna.create_study(directions=directions, sampler=sampler)
         asked, self._asked = self._asked, {}
         scores, self._scores = self._scores, {}
         same = True
@@ -182,7 +196,7 @@ class _Sampling(Search):
                 self._tell(config, score)
         self._asked, self._scores = asked, scores
 
-    def _tell(self, config: Config, score: float | None) -> None:
+    def _tell(self, config: Config, score: Score | None) -> None:
         state = _FAILED() if score is None else None
         self._study.tell(self._trials[config], score, state=state)
 

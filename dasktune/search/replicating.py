@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from dasktune.config import Config
 from dasktune.search.draws import Draws
-from dasktune.search.strategy import Ask, Rung, Search, Strategy, whole
-
-_ALL = 10**9
+from dasktune.search.standing import Score, ranked
+from dasktune.search.strategy import ALL, Ask, Rung, Search, Strategy, whole
 
 
 @dataclass(frozen=True)
@@ -60,11 +59,23 @@ class ReplicateBest(Strategy):
     @property
     def all_configs(self) -> bool:  # type: ignore[override]
         """Whether all configs of the design are trained."""
-        return self.first is None
+        return self.first is None or self.first.all_configs
+
+    @property
+    def shortens(self) -> bool:  # type: ignore[override]
+        """Whether the search does."""
+        return self.first is not None and self.first.shortens
+
+    @property
+    def multiobjective(self) -> bool:  # type: ignore[override]
+        """Whether the search is."""
+        return self.first is None or self.first.multiobjective
 
     def rungs(self, max_epochs: int) -> list[Rung]:
         """List the rungs of the search, and the leaders'."""
-        found = [] if self.first is None else self.first.rungs(max_epochs)
+        found = [Rung(0, 0, ALL, max_epochs)]
+        if self.first is not None:
+            found = self.first.rungs(max_epochs)
         bracket = max((rung.bracket for rung in found), default=0) + 1
         return [*found, Rung(bracket, 1, self.best, max_epochs, self.seeds)]
 
@@ -72,7 +83,7 @@ class ReplicateBest(Strategy):
         """Start a search."""
         bracket = self.rungs(max_epochs)[-1].bracket
         if self.first is None:
-            first: Search = _All(draws.upto(_ALL), max_epochs)
+            first: Search = _All(draws.upto(10**9), max_epochs)
         else:
             first = self.first.start(draws, max_epochs)
         return _Replicating(first, self.best, self.seeds, max_epochs, bracket)
@@ -90,7 +101,7 @@ class _All(Search):
         asks, self._asks = self._asks, []
         return asks
 
-    def tell(self, ask: Ask, score: float | None) -> None:
+    def tell(self, ask: Ask, score: Score | None) -> None:
         """Take a score."""
 
     def fate(self, config: Config) -> str:
@@ -108,7 +119,7 @@ class _Replicating(Search):
         self._budget = budget
         self._bracket = bracket
         self._open = 0
-        self._scores: dict[Config, float] = {}
+        self._scores: dict[Config, Score] = {}
         self._leaders: list[Config] | None = None
 
     def ask(self, room: int) -> list[Ask]:
@@ -117,14 +128,15 @@ class _Replicating(Search):
         self._open += len(asks)
         if asks or self._open or self._leaders is not None:
             return asks
-        ranked = sorted(self._scores, key=lambda config: -self._scores[config])
-        self._leaders = ranked[: self._best]
+        known = list(self._scores)
+        chosen = ranked(list(self._scores.values()), self._best)
+        self._leaders = [known[i] for i in chosen]
         return [
             Ask(config, self._budget, self._bracket, 1, tuple(range(self._seeds)))
             for config in self._leaders
         ]
 
-    def tell(self, ask: Ask, score: float | None) -> None:
+    def tell(self, ask: Ask, score: Score | None) -> None:
         """Take a score."""
         if ask.bracket == self._bracket:
             return

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from dasktune.config import Config
+from dasktune.config import Config, Parent
 from dasktune.errors import SearchError
 from dasktune.search.draws import Draws
+from dasktune.search.standing import Score
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Ask:
         Where in the search it belongs, for people.
     replicates : tuple of int
         The replicates, if not those of the design.
+    parent : Parent or None
+        From whose checkpoint it begins, if not from the start.
     """
 
     config: Config
@@ -34,6 +37,11 @@ class Ask:
     bracket: int = 0
     rung: int = 0
     replicates: tuple[int, ...] = ()
+    parent: Parent | None = None
+
+
+ALL = 0
+"""The number of configs of a rung that has all of the design."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +53,13 @@ class Rung:
     bracket, rung : int
         Its place.
     configs : int
-        Most configs that are trained up to its budget.
+        Most configs that are trained up to its budget; `ALL` for those of the design.
     budget : int
         Epochs in all.
     replicates : int
         Replicates of each, in all; 0 for those of the design.
+    known : int or None
+        Of `replicates`, those that other rungs train; those of the design if None.
     """
 
     bracket: int
@@ -57,6 +67,7 @@ class Rung:
     configs: int
     budget: int
     replicates: int = 0
+    known: int | None = None
 
 
 class Search(abc.ABC):
@@ -78,12 +89,19 @@ class Search(abc.ABC):
         """
 
     @abc.abstractmethod
-    def tell(self, ask: Ask, score: float | None) -> None:
-        """Take the score of a training; None if it failed or diverged."""
+    def tell(self, ask: Ask, score: Score | None) -> None:
+        """Take the score of a training; None if it failed or diverged.
+
+        With several objectives it is a tuple of values, of which each is the better the larger.
+        """
 
     @abc.abstractmethod
     def fate(self, config: Config) -> str:
         """Say in a few words why a config was trained no longer."""
+
+    def fate_of(self, config: Config, parent: Parent | None) -> str:
+        """Say so of a config that began from the checkpoint of another."""
+        return self.fate(config)
 
     def again(self, config: Config) -> Ask:
         """Take a config that an earlier run has asked for; of a strategy that remembers."""
@@ -112,7 +130,13 @@ class Strategy(abc.ABC):
     remembers : bool
         Whether what it asks for follows from the order of what it was told, which is then noted.
     all_configs : bool
-        Whether it trains all configs of the design, for the longest budget.
+        Whether it trains all configs of the design.
+    shortens : bool
+        Whether it trains for shorter budgets than the longest.
+    multiobjective : bool
+        Whether it can be told scores of several objectives.
+    exploits : bool
+        Whether a training may begin from the checkpoint of another.
     """
 
     max_epochs: int | None
@@ -120,6 +144,9 @@ class Strategy(abc.ABC):
     synchronous: ClassVar[bool] = True
     remembers: ClassVar[bool] = False
     all_configs: ClassVar[bool] = False
+    shortens: ClassVar[bool] = True
+    multiobjective: ClassVar[bool] = False
+    exploits: ClassVar[bool] = False
 
     @abc.abstractmethod
     def rungs(self, max_epochs: int) -> list[Rung]:

@@ -155,7 +155,7 @@ def test_ten_thousand_trials_are_cut_on_a_terminal_and_whole_in_a_pipe(monkeypat
 
     from dasktune import tables
     from dasktune.cli import reading
-    from dasktune.results import leaderboard
+    from dasktune.ranking import leaderboard
 
     dataset = _large()
     for terminal, expected in ((True, reading.ROWS), (False, 10_000)):

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dasktune.errors import StoreError, UsageError, did_you_mean
+from dasktune.ranking import by_first
 from dasktune.reading.plots import curves, space
+from dasktune.reading.plots.front import front
 from dasktune.reading.plots.style import styled
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ _DRAWN: dict[str, tuple[Callable[..., Figure], tuple[str, ...]]] = {
     "importance": (space.importance, ()),
     "progress": (curves.progress, ()),
     "cost": (space.cost, ()),
+    "front": (front, ()),
 }
 
 
@@ -96,7 +99,8 @@ def plot(dataset: xr.Dataset, kind: str, **options: Any) -> Plot:
         A collated dataset.
     kind : str
         ``"curves"``, ``"parallel"``, ``"slices"``, ``"heatmap"``, ``"importance"``,
-        ``"progress"`` or ``"cost"``.
+        ``"progress"`` or ``"cost"``; of several objectives these show the first, and
+        ``"front"`` shows all.
     **options
         ``metric`` for curves; ``of``, a list of hyperparameters, for slices and heat maps.
 
@@ -113,5 +117,7 @@ def plot(dataset: xr.Dataset, kind: str, **options: Any) -> Plot:
         if name not in known:
             takes = f"takes {' and '.join(known)}" if known else "takes no option"
             raise UsageError(f"the figure {kind!r} has no option {name!r}; it {takes}.")
+    if kind != "front":
+        dataset = by_first(dataset)
     with styled():
         return Plot(draw(dataset, **given), kind)

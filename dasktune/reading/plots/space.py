@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dasktune.errors import UsageError, did_you_mean
+from dasktune.ranking import best
 from dasktune.reading.importance import importance as importance_of
 from dasktune.reading.plots.scale import Scale, scale_of
 from dasktune.reading.plots.style import (
@@ -25,7 +26,7 @@ from dasktune.reading.plots.style import (
     colour_map,
 )
 from dasktune.reading.statistics import replicate_matrix, robust_limits, varied
-from dasktune.results import best, objective_of
+from dasktune.results import objective_of
 
 if TYPE_CHECKING:
     import xarray as xr
