@@ -1,18 +1,18 @@
 """What a search costs to find what the full grid finds: epochs trained, idle workers, decisions.
 
-The full grid of `pipelines/digits.py` is trained once, for real. A rung of a search is the
-beginning of such a training, bit for bit (`tests/test_budget.py`), so that searches over the
-same grid are then played on its curves, with workers that take as long as an epoch of that
-config took. Optuna's own pruners are given the same curves. Run it with
+The full grids of `pipelines/digits.py` and `benchmarks/fashion.py` are trained once, for real. A
+rung of a search is the beginning of such a training, bit for bit (`tests/test_budget.py`), so
+that searches over the same grid are then played on its curves, with workers that take as long as
+an epoch of that config took. Optuna's own pruners and Ray Tune's ASHA, if it is installed, are
+given the same curves. Run it with
 
-    python benchmarks/bench_search.py [--repetitions N] [--epochs N]
+    python benchmarks/bench_search.py [--repetitions N] [--keep]
 """
 
 from __future__ import annotations
 
 import argparse
 import heapq
-import json
 import os
 import random
 import statistics
@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 from report import Table, machine, spread, write
+from search_rivals import play, rivals
 
 import dasktune as dt
 from dasktune.course import Course
@@ -32,22 +32,25 @@ from dasktune.outcome import Outcome
 from dasktune.search import Ask, Strategy
 from dasktune.search.draws import Draws
 
-FILE = Path(__file__).parent.parent / "pipelines" / "digits.py"
+HERE = Path(__file__).parent
+FILE = HERE.parent / "pipelines" / "digits.py"
+GRIDS = {"digits": (FILE, 40), "fashion": (HERE / "fashion.py", 27)}
+"""The pipelines, and the epochs of their grids."""
 WORKERS = 4
 Curves = dict[str, tuple[list[float], float]]
 """Of each trial the values by epoch, and the seconds of an epoch."""
 
 
 def grid_curves(
-    epochs: int, folder: str, overrides: dict[str, list[str]]
+    epochs: int, folder: str, overrides: dict[str, list[str]], file: Path = FILE
 ) -> tuple[dt.Sweep, Curves]:
     """Train the full grid, and give its curves."""
     overrides = {"epochs": [str(epochs)], **overrides}
-    sweep = dt.Sweep.load(str(FILE), store=folder, overrides=overrides)
+    sweep = dt.Sweep.load(str(file), store=folder, overrides=overrides)
     sweep.pipeline.endless = False  # searches keep to the points of the grid
     summary = dt.make(sweep, options=dt.Options(cluster="none", fuse="off"))
     assert summary.exit_code == 0
-    dataset = dt.open_results(f"{folder}/digits")
+    dataset = dt.open_results(sweep.store.root)
     values = dataset["val_accuracy"].values
     seconds = dataset["seconds"].values / epochs
     names = dataset["trial"].values
@@ -115,79 +118,70 @@ class Play:
         specs = self.pipeline.design.replicated(job.spec.config)
         results = [self.course.results.get((spec.id, job.budget)) for spec in specs]
         if all(results):
-            mean = statistics.mean(r.outcome.value for r in results if r and r.outcome.value)
+            rows = [self.curves[spec.id][0][: job.budget] for spec in specs]
+            mean = max(statistics.mean(epoch) for epoch in zip(*rows, strict=True))
             self.best = max(self.best, mean)
             if mean >= self.goal and self.spent_at_goal is None:
                 self.spent_at_goal = self.spent
 
 
-def optuna_pruned(
-    sweep: dt.Sweep,
-    curves: Curves,
-    pruner: Callable[[int], Any],
-    goal: float,
-    seed: int,
-    epochs: int,
-) -> tuple[int, int | None, float]:
-    """Let Optuna sample the grid at random, and its pruner stop; the mean of the seeds is told."""
-    configs = Draws.of(sweep.pipeline.design, seed).upto(10_000)
-    study = optuna.create_study(direction="maximize", pruner=pruner(epochs))
-    spent, at_goal, best = 0, None, -1.0
-    for config in configs:
-        trial = study.ask()
-        specs = sweep.pipeline.design.replicated(config)
-        for epoch in range(epochs):
-            spent += len(specs)
-            mean = statistics.mean(curves[spec.id][0][epoch] for spec in specs)
-            best = max(best, mean)
-            if mean >= goal and at_goal is None:
-                at_goal = spent
-            trial.report(mean, epoch + 1)
-            if trial.should_prune():
-                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-                break
-        else:
-            study.tell(trial, mean)
-    return spent, at_goal, best
-
-
 def decisions(trials: int) -> dict[str, list[float]]:
     """Time an ask and a tell, in milliseconds, in searches of so many trials."""
     space = dt.Space(**{name: dt.uniform(0.0, 1.0) for name in "abcd"})
-    found = {}
-    timed: dict[str, Strategy] = {
-        "SuccessiveHalving": dt.SuccessiveHalving(n=trials),
-        "Hyperband": dt.Hyperband(max_epochs=3 ** (1 if trials < 500 else 6)),
-        "ASHA": dt.ASHA(n_trials=trials),
-        "Optuna, tpe": dt.Optuna(n_trials=trials),
+    import scipy.stats  # noqa: F401 - which takes 0.1 s once, and is no decision
+
+    def alone(rng: random.Random) -> Any:
+        return rng.random()
+
+    def several(rng: random.Random) -> Any:
+        return rng.random(), rng.random()
+
+    timed: dict[str, tuple[Strategy, Callable[[random.Random], Any]]] = {
+        "SuccessiveHalving": (dt.SuccessiveHalving(n=trials), alone),
+        "SuccessiveHalving, two objectives": (dt.SuccessiveHalving(n=trials), several),
+        "Hyperband": (dt.Hyperband(max_epochs=3 ** (1 if trials < 500 else 6)), alone),
+        "ASHA": (dt.ASHA(n_trials=trials), alone),
+        "ASHA, two objectives": (dt.ASHA(n_trials=trials), several),
+        "MedianStopping": (dt.MedianStopping(n_trials=trials, every=9), alone),
+        "Patience": (dt.Patience(9, every=9, n=trials), alone),
+        "PBT": (dt.PBT(trials, every=27), alone),
+        "Race, friedman": (dt.Race(7, n=trials), alone),
+        "Race, t": (dt.Race(7, test="t", n=trials), alone),
+        "Optuna, tpe": (dt.Optuna(n_trials=trials), alone),
     }
-    for name, strategy in timed.items():
-        draws = Draws.of(space.random(1), 0, endless=True)
-        search = strategy.start(draws, strategy.max_epochs or 81)
-        flying: list[Ask] = []
-        times = []
-        rng = random.Random(0)
-        while True:
-            started = time.perf_counter()
-            flying += search.ask(1)
-            times.append(time.perf_counter() - started)
-            if not flying:
-                break
-            ask = flying.pop(0)
-            started = time.perf_counter()
-            search.tell(ask, rng.random())
-            times[-1] += time.perf_counter() - started
-        found[name] = [1000 * t for t in times]
-    return found
+    return {name: _timed(strategy, space, score) for name, (strategy, score) in timed.items()}
+
+
+def _timed(
+    strategy: Strategy, space: dt.Space, score: Callable[[random.Random], Any]
+) -> list[float]:
+    draws = Draws.of(space.random(1), 0, endless=True)
+    search = strategy.start(draws, strategy.max_epochs or 81)
+    flying: list[Ask] = []
+    times = []
+    rng = random.Random(0)
+    while True:
+        started = time.perf_counter()
+        flying += search.ask(1)
+        times.append(time.perf_counter() - started)
+        if not flying:
+            return [1000 * t for t in times]
+        ask = flying.pop(0)
+        started = time.perf_counter()
+        search.tell(ask, score(rng))
+        times[-1] += time.perf_counter() - started
 
 
 def measure(
-    epochs: int, repetitions: int, trials: int, overrides: dict[str, list[str]]
+    epochs: int,
+    repetitions: int,
+    trials: int,
+    overrides: dict[str, list[str]],
+    file: Path = FILE,
 ) -> dict[str, Any]:
-    """Take all figures."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    """Take all figures of a grid; without `trials`, none of decisions."""
     with tempfile.TemporaryDirectory() as folder:
-        sweep, curves = grid_curves(epochs, folder, overrides)
+        sweep, curves = grid_curves(epochs, folder, overrides, file)
     best, goal = target(sweep, curves)
     configs = len({spec.config for spec in sweep.pipeline.trials()})
     rows: dict[str, list[dict[str, Any]]] = {}
@@ -202,10 +196,10 @@ def measure(
                     "busy": played.busy / (played.clock * WORKERS),
                 }
             )
-    for name, pruner in PRUNERS.items():
-        for seed in range(repetitions):
-            spent, at_goal, found = optuna_pruned(sweep, curves, pruner, goal, seed, epochs)
-            rows.setdefault(name, []).append({"spent": spent, "at_goal": at_goal, "best": found})
+    for name, rival in rivals().items():
+        rows[name] = [
+            play(sweep, curves, rival, goal, seed, epochs, WORKERS) for seed in range(repetitions)
+        ]
     grid = {"configs": configs, "trials": len(curves), "epochs": len(curves) * epochs}
     return {
         "machine": machine(),
@@ -220,7 +214,7 @@ def measure(
                 "p99": float(np.quantile(ms, 0.99)),
                 "most": max(ms),
             }
-            for name, ms in decisions(trials).items()
+            for name, ms in (decisions(trials) if trials else {}).items()
         },
     }
 
@@ -231,16 +225,9 @@ def strategies(configs: int) -> dict[str, Callable[[int], Strategy]]:
         "SuccessiveHalving": lambda seed: dt.SuccessiveHalving(n=configs, seed=seed),
         "Hyperband": lambda seed: dt.Hyperband(seed=seed),
         "ASHA": lambda seed: dt.ASHA(n_trials=configs, seed=seed),
+        "MedianStopping": lambda seed: dt.MedianStopping(n_trials=configs, seed=seed),
+        "Patience": lambda seed: dt.Patience(5, n=configs, seed=seed),
     }
-
-
-PRUNERS: dict[str, Callable[[int], Any]] = {
-    "Optuna's median pruner": lambda _: optuna.pruners.MedianPruner(),
-    "Optuna's halving pruner": lambda _: optuna.pruners.SuccessiveHalvingPruner(
-        min_resource=1, reduction_factor=3
-    ),
-    "Optuna's Hyperband pruner": lambda most: optuna.pruners.HyperbandPruner(1, most, 3),
-}
 
 
 def tabulate(raw: dict[str, Any]) -> Table:
@@ -273,40 +260,54 @@ def timed(raw: dict[str, Any]) -> Table:
     return Table(["decisions", "count", "median ms", "99 % ms", "most ms"], rows)
 
 
-def notes(raw: dict[str, Any]) -> str:
-    """Say how to read the table."""
+def notes(name: str, raw: dict[str, Any]) -> str:
+    """Say how to read the table of a grid."""
     grid = raw["grid"]
     return f"""
-The full grid of pipelines/digits.py ({grid["configs"]} configs x 3 seeds, {raw["epochs"]} epochs,
+The full grid of {name} ({grid["configs"]} configs x 3 seeds, {raw["epochs"]} epochs,
 {grid["epochs"]} in all) was trained once. Medians of the repetitions (least to most), each with
 another seed of the draws. "As good": a mean over the seeds of at least {grid["goal"]:.4f}, the
-best of the grid ({grid["best"]:.4f}) less its standard error. dasktune looks at the ends of rungs
-only, and shares its {raw["workers"]} workers among brackets and replicates; Optuna's pruners were
-told the mean of the seeds after each epoch, one config after the other, and are "as good" as soon
-as any epoch is. The searches are played on the grid's curves, whose beginnings are what rungs
-are; tests/test_benchmarks.py holds that real ones spend the same. "Busy": the share of the time in
-which the workers train, each epoch as long as it took for its config.
+best of the grid ({grid["best"]:.4f}) less its standard error.
+"""
+
+
+NOTES = """
+A search is as good as soon as any epoch is that it has trained with all seeds; dasktune, which
+decides by the value at the end of a rung, is looked at when rungs end. It shares its workers among
+brackets and replicates. Optuna's pruners and Ray Tune's ASHA (their own code; the training is
+played) have the same configurations in the same order and as many workers, of which each trains a
+config with its seeds one after the other; they are told the mean of the seeds after each epoch.
+The searches are played on the grid's curves, whose beginnings are what rungs are;
+tests/test_benchmarks.py holds that real ones spend the same. "Busy": the share of the time in
+which the workers train, each epoch as long as it took for its config. What is measured with real
+processes is in the figures of bench_busy.py.
 """
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure and tell."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--repetitions", type=int, default=20)
     parser.add_argument(
         "--trials", type=int, default=1000, help="of a search whose decisions are timed"
     )
     parser.add_argument("--keep", action="store_true", help="write the figures into results/")
     options = parser.parse_args(arguments)
-    raw = measure(options.epochs, options.repetitions, options.trials, {})
-    table = tabulate(raw)
-    print(table.markdown())
-    print(json.dumps(raw["decisions"], indent=1))
-    print(json.dumps(raw["grid"]))
+    found: dict[str, dict[str, Any]] = {}
+    for name, (file, epochs) in GRIDS.items():
+        trials = 0 if found else options.trials
+        found[name] = measure(epochs, options.repetitions, trials, {}, file)
+        print(f"{name}\n{tabulate(found[name]).markdown()}")
+    first = next(iter(found.values()))
+    print(timed(first).markdown())
     if options.keep:
-        path = write("search", raw, table).with_suffix(".md")
-        path.write_text(f"{path.read_text()}\n{notes(raw)}\n{timed(raw).markdown()}\n")
+        raw = {"machine": first["machine"], "grids": found}
+        path = write("search", raw, tabulate(first)).with_suffix(".md")
+        parts = [
+            f"## {name}\n\n{tabulate(of_grid).markdown()}\n{notes(name, of_grid)}"
+            for name, of_grid in found.items()
+        ]
+        path.write_text("\n".join([*parts, NOTES, timed(first).markdown(), ""]))
         print(path)
 
 

@@ -100,5 +100,6 @@ def test_searches_that_are_played_spend_what_real_ones_do(bench, tmp_path):
         dataset = dt.open_results(store.root)
         assert int(dataset.spent.sum()) == played.spent
     raw = searches.measure(2, 1, 20, axes)
-    assert set(raw["decisions"]) == {"SuccessiveHalving", "Hyperband", "ASHA", "Optuna, tpe"}
-    assert len(searches.tabulate(raw).markdown().splitlines()) == 9
+    assert {"SuccessiveHalving", "ASHA, two objectives", "Race, t"} <= set(raw["decisions"])
+    assert set(raw["searches"]) >= {"Hyperband", "Patience", "Optuna's median pruner"}
+    assert len(searches.tabulate(raw).markdown().splitlines()) == 3 + len(raw["searches"])

@@ -163,6 +163,7 @@ class _Population(Search):
         last = self._generation + 1 == len(self._budgets)
         places = {member: place for place, member in enumerate(standing, 1)}
         following: list[_Member] = []
+        known = set(self._members)
         for number, member in enumerate(self._members):
             failed = scores[member] is None
             if failed:
@@ -176,7 +177,8 @@ class _Population(Search):
                 continue
             if failed or member in worst:
                 drawn = random.Random(f"{self._strategy.seed}/{self._generation}/{number}")
-                following.append(self._child(drawn.choice(best), budget, drawn, following))
+                following.append(self._child(drawn.choice(best), budget, drawn, known))
+                known.add(following[-1])
             else:
                 following.append(member)
         self._members = following
@@ -186,7 +188,7 @@ class _Population(Search):
         self._scores = {}
 
     def _child(
-        self, parent: _Member, epoch: int, drawn: random.Random, known: Sequence[_Member]
+        self, parent: _Member, epoch: int, drawn: random.Random, known: set[_Member]
     ) -> _Member:
         """Go on from a parent's checkpoint, with a config that is not its own."""
         origin = Parent(parent.config, epoch, parent.parent)

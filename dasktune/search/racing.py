@@ -104,27 +104,30 @@ class _Race(Search):
         self._told: dict[tuple[Config, int], float | None] = {}
         self._fates: dict[Config, str] = {}
         self._asked = 0  # replicates of each that is left
+        self._open = 0  # asks that are not told
         self._ended = not configs
 
     def ask(self, room: int) -> list[Ask]:
         """Ask for the next replicate of all that are left, once the ones before are known."""
-        known = all((c, i) in self._told for c in self._left for i in range(self._asked))
-        if self._ended or not known:
+        if self._ended or self._open:
             return []
         if self._asked:
             self._decide()
             if self._ended:
                 return []
         before, self._asked = self._asked, max(self._asked + 1, self._strategy.first)
-        return [
+        asks = [
             Ask(config, self._budget, i, i, (i,))
             for i in range(before, self._asked)
             for config in self._left
         ]
+        self._open = len(asks)
+        return asks
 
     def tell(self, ask: Ask, score: Score | None) -> None:
         """Take the score of a replicate."""
         assert not isinstance(score, tuple)
+        self._open -= 1
         self._told[ask.config, ask.replicates[0]] = score
 
     def fate(self, config: Config) -> str:
