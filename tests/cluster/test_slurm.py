@@ -145,6 +145,22 @@ def test_jobs_that_are_driven_out_or_requeued_lose_nothing_and_it_counts_for_not
     driver.same_as_undisturbed()
 
 
+def test_a_job_that_the_queue_ends_for_want_of_memory_is_told_as_that(driver, slurm):
+    """Its trial is tried once more; the queue's words are the evidence."""
+    hog = """
+    if not os.path.exists(f"{HERE}/hog"):
+        open(f"{HERE}/hog", "w").close()
+        hog = np.ones(3 * 10**9, "uint8")
+        time.sleep(60)
+    x = data"""
+    driver.file.write_text(driver.file.read_text().replace("\n    x = data", hog))
+    options = ("-O", "memory=1500MB", "-O", "directives=--acctg-freq=task=1", "-j1")
+    driver.finish(driver.start(*slurm.options, *options, "a=1", "epochs=2"))
+    [setback] = setbacks(driver)
+    assert setback["kind"] == "out of memory"
+    assert "memory limit" in setback["evidence"]
+
+
 @pytest.fixture
 def moody(slurm, tmp_path, monkeypatch):
     """Put an sbatch in front of the real one, which refuses as often as a file says."""
