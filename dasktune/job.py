@@ -26,12 +26,12 @@ from dasktune.keys import lineage, train_parts
 from dasktune.model import save_card, save_model
 from dasktune.objective import SECONDS, Objective
 from dasktune.outcome import Outcome
-from dasktune.patience import Patience
 from dasktune.pipeline import Pipeline
 from dasktune.provenance import place, versions
 from dasktune.runfolder import RunFolder
 from dasktune.stamp import Stamp
 from dasktune.store import Store
+from dasktune.tolerance import Tolerance
 from dasktune.trial import Emit, Trial
 from dasktune.tries import Tries
 
@@ -67,7 +67,7 @@ class TrainTask:
         The variables of the trial from whose checkpoint this one begins, if it does.
     staging : Staging
         Whether the worker reads the data from a copy on its own disk.
-    patience : Patience
+    tolerance : Tolerance
         How often it is tried again, and when it hangs.
     """
 
@@ -84,7 +84,7 @@ class TrainTask:
     budget: str = ""
     origin_variables: dict[str, Value] | None = None
     staging: Staging = field(default_factory=Staging)
-    patience: Patience = field(default_factory=Patience)
+    tolerance: Tolerance = field(default_factory=Tolerance)
 
     @property
     def target(self) -> str:
@@ -137,7 +137,7 @@ class Job:
             task.run,
             self.name,
             worker,
-            task.patience,
+            task.tolerance,
             self.checkpoints,
             self._budget,
         )

@@ -66,7 +66,7 @@ def connected(
             check_resources(client, tasks.resources)
             tell_limits(client, watch)
             connection = Connection(client)
-        if options.patience.trial_timeout:
+        if options.tolerance.trial_timeout:
             check_nannies(connection.client)
         stack.callback(watch.end)
         watch.attach(connection.client)
@@ -117,7 +117,7 @@ def check_here(options: Options) -> None:
     UsageError
         If they are to be packed, or ended when they hang.
     """
-    if options.patience.trial_timeout:
+    if options.tolerance.trial_timeout:
         raise UsageError(
             "--trial-timeout ends the worker of a trial that hangs, but with --cluster none "
             "there is only this process. Leave one of them out."

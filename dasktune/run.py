@@ -20,12 +20,12 @@ from dasktune.grouping import Candidate, partition
 from dasktune.markup import box, table
 from dasktune.notebook import Notebook, in_notebook
 from dasktune.outcome import Alone, Outcome, TargetFailed
-from dasktune.patience import Patience
 from dasktune.placing import check_here, connected
 from dasktune.plan import Plan, Request, State
 from dasktune.runfolder import RunFolder
 from dasktune.store import Store
 from dasktune.sweep import Sweep
+from dasktune.tolerance import Tolerance
 from dasktune.watch import Observer, Watch
 
 if TYPE_CHECKING:
@@ -80,9 +80,9 @@ class Options:
     give_up_after: int | None = None
 
     @property
-    def patience(self) -> Patience:
+    def tolerance(self) -> Tolerance:
         """How long failures are borne."""
-        return Patience.configured(
+        return Tolerance.configured(
             retries=self.retries,
             trial_timeout=self.trial_timeout,
             give_up_after=self.give_up_after,
@@ -218,7 +218,7 @@ def make(
         If there is no cluster, or none that offers the resources.
     """
     options = options or Options()
-    patience = options.patience
+    tolerance = options.tolerance
     if observe is None:
         shown = Notebook(sweep.pipeline.objective) if in_notebook() else None
         observe = shown or (lambda event: None)
@@ -240,9 +240,9 @@ def make(
         keep_going=options.keep_going,
         ignore_errors=options.ignore_errors,
         tee=options.tee,
-        patience=patience,
+        tolerance=tolerance,
     )
-    hope = GiveUp(patience.give_up_after)
+    hope = GiveUp(tolerance.give_up_after)
 
     board = Board.of(plan, sweep.pipeline.objective, name, sweep.store.root, time.time())
     watch = Watch(board, plan, run, observe)

@@ -193,7 +193,7 @@ class _Drive:
             keep_going=self.options.keep_going,
             ignore_errors=self.options.ignore_errors,
             tee=self.options.tee,
-            patience=self.options.patience,
+            tolerance=self.options.tolerance,
         )
         batch = Batch(sweep, plan, replace(self.tasks, train=train), budget, bracket)
         self.targets.update((name, targets[name]) for name in batch.names)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from dasktune.failure import kind_of
 from dasktune.graph import Tasks, build
 from dasktune.outcome import Outcome, TargetFailed
 from dasktune.plan import Plan
@@ -242,7 +243,8 @@ def outcomes_of(future: Future, result: Any, names: Sequence[str]) -> list[Outco
     if names == ["trained"]:
         return []
     text = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return [Outcome(name, "", status="failed", error=text) for name in names]
+    kind = kind_of(error)
+    return [Outcome(name, "", status="failed", error=text, failure=kind) for name in names]
 
 
 def some_workers(rooms: dict[str, int], jobs: int | None) -> list[str] | None:

@@ -17,7 +17,6 @@ from dasktune.graph import Tasks
 from dasktune.inputs import input_digests
 from dasktune.job import TrainTask
 from dasktune.load import find_pipeline, load_module
-from dasktune.patience import Patience
 from dasktune.pipeline import Pipeline
 from dasktune.plan import Plan, Request, State, Target
 from dasktune.planner import Planner
@@ -26,6 +25,7 @@ from dasktune.recipe import Codes, codes_of, pipeline_of
 from dasktune.search import Strategy
 from dasktune.searchplanner import SearchPlanner
 from dasktune.store import Store
+from dasktune.tolerance import Tolerance
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class Sweep:
         keep_going: bool = False,
         ignore_errors: bool = False,
         tee: bool = False,
-        patience: Patience | None = None,
+        tolerance: Tolerance | None = None,
     ) -> Tasks:
         """Give the nodes of a plan what they need to know.
 
@@ -163,7 +163,7 @@ class Sweep:
             ``-k`` and ``-i``.
         tee : bool
             Whether what a trial prints is shown in the terminal as well.
-        patience : Patience, optional
+        tolerance : Tolerance, optional
             How often a trial is tried again, and when it hangs.
         """
         root, sources = self.store.root, self.codes.digest
@@ -175,7 +175,7 @@ class Sweep:
             keep_going=keep_going,
             ignore_errors=ignore_errors,
             tee=tee,
-            patience=patience,
+            tolerance=tolerance,
         )
         preprocess = PreprocessTask(
             root,
@@ -208,7 +208,7 @@ class Sweep:
         keep_going: bool = False,
         ignore_errors: bool = False,
         tee: bool = False,
-        patience: Patience | None = None,
+        tolerance: Tolerance | None = None,
     ) -> dict[str, TrainTask]:
         """Give the train nodes of those targets that are to be made what they need to know."""
         staging = Staging(
@@ -229,7 +229,7 @@ class Sweep:
                 budget=self.pipeline.budget_of(target.spec.config),
                 origin_variables=self._origin_variables(target.spec),
                 staging=staging,
-                patience=patience or Patience(),
+                tolerance=tolerance or Tolerance(),
             )
             for target in targets
             if target.spec is not None and target.state is not State.DONE

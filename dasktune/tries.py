@@ -16,9 +16,9 @@ from dasktune.failedrecord import one_line
 from dasktune.failure import Kind, Setback, kind_of
 from dasktune.fingerprint import digest
 from dasktune.leniency import tries_again, verdict_on
-from dasktune.patience import Patience
 from dasktune.runfolder import RunFolder
 from dasktune.store import Store, saved_epochs
+from dasktune.tolerance import Tolerance
 
 
 class Tries:
@@ -34,7 +34,7 @@ class Tries:
         Trial and key.
     worker : str
         The worker's name.
-    patience : Patience
+    tolerance : Tolerance
         How often exceptions are borne, and when a trial hangs.
     checkpoints : str
         The folder of its checkpoints.
@@ -55,7 +55,7 @@ class Tries:
         run: str,
         name: str,
         worker: str,
-        patience: Patience,
+        tolerance: Tolerance,
         checkpoints: str,
         budget: int | None,
     ) -> None:
@@ -64,7 +64,7 @@ class Tries:
         self._run = RunFolder(store.run(run))
         self._name = name
         self._worker = worker
-        self._patience = patience
+        self._tolerance = tolerance
         self._checkpoints = checkpoints
         self._budget = budget
         self.staged = f"{name}.{digest(run)[:8]}"
@@ -136,7 +136,7 @@ class Tries:
         context manager
             Gives what takes a sign of life.
         """
-        seconds = self._patience.trial_timeout
+        seconds = self._tolerance.trial_timeout
         if not seconds:
             return contextlib.nullcontext(lambda: None)
         return hang.watched(
@@ -161,7 +161,7 @@ class Tries:
         kind, text = kind_of(error), one_line(error)
         if self._attempt is None or self._run.stopping():
             return False
-        if not tries_again(kind, self.past, self._patience.retries):
+        if not tries_again(kind, self.past, self._tolerance.retries):
             return False
         self._attempt.give_back(kind, text)
         self.past = [*self.past, Setback(kind, text)]

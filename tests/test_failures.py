@@ -22,9 +22,9 @@ from dasktune.giveup import GiveUp
 from dasktune.leniency import must_be_apart, tries_again, verdict_on
 from dasktune.nanny import memory_words, note_end, oom_kills
 from dasktune.outcome import Outcome
-from dasktune.patience import Patience
 from dasktune.runfolder import RunFolder
 from dasktune.stamp import read_stamp
+from dasktune.tolerance import Tolerance
 
 UGLY = """
 import ctypes
@@ -242,12 +242,15 @@ def test_trials_that_crowd_a_gpu_are_tried_again_each_with_nothing_beside(ugly):
 
 def test_on_a_cluster_of_others_a_hang_and_a_limit_on_memory_are_told_and_cost_no_other(ugly):
     """One worker with two threads, which Dask's own nanny ends when it holds too much."""
+    import dask
     from distributed import Client, LocalCluster
 
     ugly.space("fine", "stuck", "hog")
     sweep = dt.Sweep.load(str(ugly.file), store=str(ugly.folder / "dist"))
     events = []
     with (
+        # Each loss of the worker counts against all three, and there are about four.
+        dask.config.set({"distributed.scheduler.allowed-failures": 20}),
         LocalCluster(
             n_workers=1,
             threads_per_worker=2,
@@ -265,7 +268,7 @@ def test_on_a_cluster_of_others_a_hang_and_a_limit_on_memory_are_told_and_cost_n
     assert summary.exit_code == 0
     found = {o.target.partition("=")[2].partition("-")[0]: o for o in summary.outcomes.values()}
     assert found["fine"].status == "ok", found["fine"]
-    assert found["hog"].status == "ok"
+    assert found["hog"].status == "ok", found["hog"]
     assert found["stuck"].failure == Kind.HANG
     assert re.match(r"no report for 8 s; it hung at ugly.py:\d+ in train", found["stuck"].error)
     kinds = [setback["kind"] for setback in ugly.body("hog")["setbacks"]]
@@ -275,7 +278,7 @@ def test_on_a_cluster_of_others_a_hang_and_a_limit_on_memory_are_told_and_cost_n
     assert "about to hang" in log
     assert "in train" in log
     notes = [event["text"] for event in events if event["event"] == "note"]
-    assert sum("gives up a trial that was on 4 workers" in note for note in notes) == 1
+    assert sum("gives up a trial that was on 21 workers" in note for note in notes) == 1
 
 
 def test_a_hang_needs_a_worker_that_can_be_ended(ugly):
@@ -314,12 +317,12 @@ def test_how_long_failures_are_borne_is_configured_and_checked(project, monkeypa
     import dask
 
     with dask.config.set({"dasktune.retries": 2, "dasktune.trial-timeout": 60}):
-        assert dt.Options().patience == Patience(2, 60)
-        assert dt.Options(retries=1, give_up_after=3).patience == Patience(1, 60, 3)
+        assert dt.Options().tolerance == Tolerance(2, 60)
+        assert dt.Options(retries=1, give_up_after=3).tolerance == Tolerance(1, 60, 3)
     assert "retries is a whole number" in project.make("--retries", "-1").err
     assert "trial_timeout is a number of seconds" in project.make("--trial-timeout", "nan").err
     with pytest.raises(UsageError, match="give_up_after"):
-        Patience(give_up_after=True)
+        Tolerance(give_up_after=True)
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ from dasktune.cli.options import (
     fuse,
     jobs,
     open_sweep,
-    patience_options,
     pipeline_options,
     root_of,
     search_option,
     split_words,
+    tolerance_options,
     where_to_run,
 )
 from dasktune.errors import UsageError
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     metavar="auto|off|N",
     help="Train trials as one vmapped step: as many as is fastest, none, or N.",
 )
-@patience_options
+@tolerance_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @search_option
 @pipeline_options

@@ -116,7 +116,7 @@ def where_to_run(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def patience_options(command: F) -> F:
+def tolerance_options(command: F) -> F:
     """Add the options that say how long failures are borne."""
     for option in (
         click.option(

@@ -30,6 +30,9 @@ SILENT_SECONDS = 90  # that a job may run before its worker has connected, witho
 FATAL = re.compile(r"invalid|unrecognized|unknown|not (permitted|found)|no such", re.I)
 """What a queue says of a job that it will never take."""
 
+MEMORY = re.compile(r"slurm(step)?d.*(memory limit|oom)|PBS: job killed: \w*mem|TERM_MEMLIMIT")
+"""What a queue writes into the log of a job that it ends for want of memory."""
+
 
 @dataclass
 class Hand:
@@ -211,11 +214,21 @@ class Fleet:
                 return " ".join(re.findall(r"\b(?:JobState|Reason|ExitCode)=\S+", text))
         return ""
 
+    def _last_words(self, hand: Hand) -> list[str]:
+        """Read the end of a job's own log."""
+        found: list[str] = []
+        for path in sorted(glob.glob(f"{self._demand.folder}/jobs/*{hand.job.job_id}*")):
+            with contextlib.suppress(OSError), open(path, errors="replace") as file:
+                found += [line.strip() for line in file.read()[-4000:].splitlines()]
+        return found
+
     def _note_end(self, hand: Hand, state: str, text: str) -> None:
         """Note how a job ended, for who judges what befell the trial that it trained."""
         job = job_name(hand.job.job_id, hand.restarts)
+        memory = next((line for line in self._last_words(hand) if MEMORY.search(line)), "")
+        end = {"job": job, "state": state, "text": text, "memory": memory[:300]}
         with contextlib.suppress(OSError):
-            self._run.note_death(f"job-{job}", {"job": job, "state": state, "text": text})
+            self._run.note_death(f"job-{job}", end)
 
     async def _cut_off(self, hand: Hand) -> None:
         """Part with a worker whose job has ended, such as an old copy on a node that was lost."""
@@ -238,9 +251,7 @@ class Fleet:
     async def _evidence(self, hand: Hand) -> str:
         """Tell how a job ended: by the queue, and by its own last words."""
         found = [await self._end_words(hand)]
-        for path in sorted(glob.glob(f"{self._demand.folder}/jobs/*{hand.job.job_id}*")):
-            with contextlib.suppress(OSError), open(path, errors="replace") as file:
-                found += [line.strip() for line in file.read()[-4000:].splitlines()[-5:]]
+        found += self._last_words(hand)[-5:]
         return " | ".join(line for line in found if line)[-1500:] or "it left no word"
 
     def _tell_silent(self, hand: Hand, connected: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
@@ -98,6 +99,66 @@ def test_a_node_that_dies_loses_its_job_and_not_the_sweep(driver, slurm):
     assert sorted(set(trained)) == list(range(20))
     assert len(trained) <= 21  # at most the epoch in training was lost
     driver.same_as_undisturbed("a=1", "epochs=20")
+
+
+def setbacks(driver):
+    """List what befell the attempts at all trials."""
+    paths = (driver.path / "dist" / "slow" / "trained").glob("*/.stamp")
+    bodies = [json.loads(path.read_bytes().splitlines()[1]) for path in paths]
+    return [setback for body in bodies for setback in body.get("setbacks", ())]
+
+
+@pytest.fixture
+def ungraceful(slurm):
+    """Let jobs of the partition high drive out those of low at once, and not after a while."""
+    slurm.ask("scontrol", "update", "partition=low", "GraceTime=0")
+    yield
+    slurm.ask("scontrol", "update", "partition=low", "GraceTime=10")
+
+
+def test_jobs_that_are_driven_out_or_requeued_lose_nothing_and_it_counts_for_nothing(
+    driver, slurm, ungraceful
+):
+    """One is stuck and killed without a word, but the queue says why; one leaves in time."""
+    stuck = """
+    if trial.config.a == 1 and not os.path.exists(f"{HERE}/stuck"):
+        open(f"{HERE}/stuck", "w").close()
+        import ctypes
+        ctypes.PyDLL(None).sleep(600)  # it keeps the interpreter, so that no signal is heard
+    x = data"""
+    text = driver.file.read_text()
+    driver.file.write_text(text.replace("\n    x = data", stuck))
+    process = driver.start(*slurm.options, "-O", "queue=low", "-j2", PAUSE="0.3")
+    driver.wait_until((driver.path / "stuck").exists, process)
+    all_nodes = ("-N", "4", "--ntasks-per-node=2", "--mem=3000")
+    slurm.ask("sbatch", "-p", "high", *all_nodes, "-o", "/dev/null", "--wrap", "sleep 1")
+    driver.wait_for("epoch", 16, process)
+    job = slurm.jobs()[-1]
+    slurm.ask("scontrol", "update", f"job={job}", "requeue=1")
+    slurm.ask("scontrol", "requeue", job)
+    out = driver.finish(process, 240)
+    assert "leaves (SIGTERM)" in out, out
+    assert len(epochs(driver)) == len(set(epochs(driver))) == 40
+    found = setbacks(driver)
+    assert {setback["kind"] for setback in found} == {"preempted"}
+    assert any("JobState=PREEMPTED" in setback["evidence"] for setback in found)
+    driver.same_as_undisturbed()
+
+
+def test_a_job_that_the_queue_ends_for_want_of_memory_is_told_as_that(driver, slurm):
+    """Its trial is tried once more; the queue's words are the evidence."""
+    hog = """
+    if not os.path.exists(f"{HERE}/hog"):
+        open(f"{HERE}/hog", "w").close()
+        hog = np.ones(3 * 10**9, "uint8")
+        time.sleep(60)
+    x = data"""
+    driver.file.write_text(driver.file.read_text().replace("\n    x = data", hog))
+    options = ("-O", "memory=1500MB", "-O", "directives=--acctg-freq=task=1", "-j1")
+    driver.finish(driver.start(*slurm.options, *options, "a=1", "epochs=2"))
+    [setback] = setbacks(driver)
+    assert setback["kind"] == "out of memory"
+    assert "memory limit" in setback["evidence"]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Patience: how long, and how often, a failing trial or sweep is borne."""
+"""Tolerance: how long, and how often, failures are borne."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GIVE_UP_AFTER = 10
 
 
 @dataclass(frozen=True)
-class Patience:
+class Tolerance:
     """How long, and how often, failures are borne.
 
     Attributes
@@ -48,7 +48,7 @@ class Patience:
             raise UsageError(f"trial_timeout is a number of seconds, or 0, but got {seconds!r}.")
 
     @classmethod
-    def configured(cls, **given: Any) -> Patience:
+    def configured(cls, **given: Any) -> Tolerance:
         """Take what is given, and the rest from Dask's configuration, ``dasktune.retries`` etc."""
         import dask.config
 
