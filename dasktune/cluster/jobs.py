@@ -17,6 +17,7 @@ from dask.utils import parse_bytes
 
 from dasktune.cluster.choose import backend
 from dasktune.cluster.demand import Demand, thread_variables
+from dasktune.cluster.fleet import refusal
 from dasktune.cluster.queue import Queue, Queued, Request, Seen, joined, lead_of, read_walltime
 from dasktune.errors import ClusterError, UsageError
 
@@ -131,8 +132,7 @@ class Jobs:
         try:
             told = asyncio.run(job._submit_job(path))
         except (RuntimeError, OSError) as error:
-            said = str(error).partition("stderr:\n")[2] or str(error)
-            raise ClusterError(f"the queue refused a job: {' '.join(said.split())}") from error
+            raise ClusterError(f"the queue refused a job: {refusal(str(error))}") from error
         number = str(job._job_id_from_submit_output(told))
         return self.queue.array_name(number) if array else number
 
