@@ -9,7 +9,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -135,6 +135,12 @@ class Jobs:
             raise ClusterError(f"the queue refused a job: {refusal(str(error))}") from error
         number = str(job._job_id_from_submit_output(told))
         return self.queue.array_name(number) if array else number
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[tuple[str, bool]]:
+        """Start a scheduler as a run would, and give its address, and whether it speaks TLS."""
+        with self._queued.scheduler(self._demand) as cluster:
+            yield cluster.scheduler_address, cluster.scheduler_address.startswith("tls://")
 
     def _job(self, words: Sequence[str], request: Request, log: str, after: str, array: int) -> Any:
         own = self.queue.options(request)

@@ -87,7 +87,7 @@ def test_one_job_may_hold_the_driver_and_its_workers(driver, slurm):
     text = driver.file.read_text()
     driver.file.write_text(text.replace('"min loss"', '"min loss", budget="epochs"'))
     search = ["--search", "hyperband(max_epochs=3)"]
-    driver.run("submit", "slurm", "--in-job", *HERE, "-j2", *search)
+    driver.run("submit", "slurm", "--in-job", *HERE, "-O", "gpus=0", "-j2", *search)
     (job,) = jobs(driver)
     assert "NumCPUs=2" in slurm.ask("scontrol", "show", "job", job)
     assert "trained " in driver.run("attach")
