@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dasktune import descent
+from dasktune.arrival import awaited
 from dasktune.commit import link_atomically, publish, readable_errors, staging
 from dasktune.config import TrialSpec
 from dasktune.dataset import dataset_of
@@ -94,7 +95,7 @@ def collate(
     """
     store, run = Store(task.root), RunFolder(Store(task.root).run(task.run))
     if task.handed:
-        specs, outcomes = run.take_over(task.handed)
+        specs, outcomes = awaited(lambda: run.take_over(task.handed), f"{run.path}/{task.handed}")
         task = replace(task, specs=specs)
     key = collate_key(task.code, task.objective, outcomes, task.histories)
     final = store.collated(key)
@@ -178,6 +179,16 @@ def collation(key: str) -> str:
     return f"collated/{key}/results.zarr"
 
 
+def _told(store: Store, folder: str, digest: str) -> Stamp:
+    """Read the stamp that a worker told of; a shared folder may show it late, or an older one."""
+
+    def read() -> Stamp | None:
+        stamp = store.stamp(folder)
+        return stamp if stamp is not None and stamp.digest == digest else None
+
+    return awaited(read, f"{folder}/.stamp")
+
+
 def assemble(
     store: Store,
     specs: Sequence[TrialSpec],
@@ -210,9 +221,7 @@ def assemble(
     for spec, outcome in zip(specs, outcomes, strict=True):
         stamp = None
         if outcome.status == "ok":
-            stamp = store.stamp(store.trained(spec.id, outcome.key))
-            if stamp is None:
-                raise StampError(f"the result of {outcome.target} is gone; run again.")
+            stamp = _told(store, store.trained(spec.id, outcome.key), outcome.digest)
         stamps.append(stamp)
     stopped = {
         spec.id: store.failure(spec.id, outcome.key).get("curve")

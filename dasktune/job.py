@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from dasktune.arrival import awaited, patience
 from dasktune.checkpoint import drop_passing
 from dasktune.commit import publish, readable_errors
 from dasktune.config import TrialSpec, Value
@@ -30,7 +31,7 @@ from dasktune.pipeline import Pipeline
 from dasktune.provenance import place, versions
 from dasktune.runfolder import RunFolder
 from dasktune.stamp import Stamp
-from dasktune.store import Store
+from dasktune.store import Store, damaged_file
 from dasktune.tolerance import Tolerance
 from dasktune.trial import Emit, Trial
 from dasktune.tries import Tries
@@ -375,10 +376,17 @@ class Job:
 def open_splits(store: Store, data: Outcome, staging: Staging | None = None) -> Data:
     """Open the preprocessed splits that an outcome stands for."""
     folder = store.preprocessed(data.key)
-    stamp = store.stamp(folder)
-    if stamp is None:
-        raise StampError(f"the preprocessed data {folder} is gone; run again to make it.")
-    return open_data(folder, stamp, staging)
+
+    late = patience(folder) > 0
+
+    def whole() -> Stamp | None:
+        """Look for the stamp that was told of, and for the files that it lists."""
+        stamp = store.stamp(folder)
+        if stamp is None or stamp.digest != data.digest:
+            return None
+        return None if late and damaged_file(folder, stamp) else stamp
+
+    return open_data(folder, awaited(whole, f"{folder}/.stamp"), staging)
 
 
 class Superseded(Exception):

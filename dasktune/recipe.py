@@ -8,9 +8,10 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+from dasktune.arrival import awaited
 from dasktune.closure import Code, fingerprint
 from dasktune.commit import write_atomically
-from dasktune.errors import CodeSkewError, StoreError
+from dasktune.errors import CodeSkewError
 from dasktune.load import activate, find_pipeline
 from dasktune.pipeline import Pipeline
 from dasktune.source import Sources, text_of
@@ -154,12 +155,7 @@ def pipeline_of(store: Store, sources_digest: str) -> Pipeline:
     """
     with _lock:
         if sources_digest not in _live:
-            tree = read_codes(store, sources_digest)
-            if tree is None:
-                raise StoreError(
-                    f"cannot read {store.sources(sources_digest)}, which holds the pipeline's "
-                    "code. All workers must see the folder of the store."
-                )
+            tree = awaited(lambda: read_codes(store, sources_digest), store.sources(sources_digest))
             sources = Sources.from_json(tree["sources"])
             if not sources.modules[sources.main]["file"]:
                 raise CodeSkewError(

@@ -80,9 +80,12 @@ class RunFolder:
         return name
 
     def take_over(self, name: str) -> Any:
-        """Give what was handed over under a name, in the same run."""
-        with open(f"{self.path}/{name}", "rb") as file:
-            return pickle.load(file)
+        """Give what was handed over under a name, in the same run; None where it is not seen."""
+        try:
+            with open(f"{self.path}/{name}", "rb") as file:
+                return pickle.load(file)
+        except FileNotFoundError:
+            return None
 
     def records(self) -> list[str]:
         """List the records of the attempts that go on, by target and number."""

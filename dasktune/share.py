@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from dasktune import drain
+from dasktune.arrival import awaited
 from dasktune.commit import write_atomically
 from dasktune.job import TrainTask
 from dasktune.outcome import Outcome, TargetFailed
@@ -54,9 +55,17 @@ class Shares:
     @classmethod
     def load(cls, folder: str) -> Shares:
         """Read it; the file is ours, of this very dispatch."""
-        with open(f"{folder}/shares.pickle", "rb") as file:
-            found: Shares = pickle.load(file)
-        return found
+        path = f"{folder}/shares.pickle"
+
+        def read() -> Shares | None:
+            try:
+                with open(path, "rb") as file:
+                    found: Shares = pickle.load(file)
+            except FileNotFoundError:
+                return None
+            return found
+
+        return awaited(read, path)
 
     def order(self, place: int, count: int) -> Iterator[Unit]:
         """Give the units as a job takes them: its own, then those of others, the last first.

@@ -31,6 +31,7 @@ class Commands(click.Group):
         "submit": "submitting",
         "attach": "submitting",
         "cancel": "submitting",
+        "doctor": "doctoring",
         "drive": "driving",
         "share": "sharing",
         "debug": "making",

@@ -280,8 +280,7 @@ class Fleet:
 
     def _refused(self, text: str) -> None:
         """Try again later, unless the queue will never take such a job."""
-        said = re.search(r"stderr:\n(.*)", text, re.S)
-        reason = " ".join((said[1] if said else text).split())[:500]
+        reason = refusal(text)
         self._refusals += 1
         if not self._accepted and FATAL.search(reason) and self._refusals >= STILLBORN:
             self.failure = f"the queue takes no such job: {reason}"
@@ -321,6 +320,13 @@ class Fleet:
         if text != self._told:
             self._told = text
             self._demand.tell({"event": "jobs", "text": text})
+
+
+def refusal(text: str) -> str:
+    """Give the queue's own words out of what dask-jobqueue says of a submission that failed."""
+    said = re.search(r"stdout:\n(.*)stderr:\n(.*)", text, re.S)
+    words = (said[2].split() or said[1].split()) if said else text.split()
+    return " ".join(words)[:500]
 
 
 def _count(number: int, what: str) -> str:

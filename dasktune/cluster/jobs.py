@@ -9,7 +9,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from dask.utils import parse_bytes
 
 from dasktune.cluster.choose import backend
 from dasktune.cluster.demand import Demand, thread_variables
+from dasktune.cluster.fleet import refusal
 from dasktune.cluster.queue import Queue, Queued, Request, Seen, joined, lead_of, read_walltime
 from dasktune.errors import ClusterError, UsageError
 
@@ -131,10 +132,15 @@ class Jobs:
         try:
             told = asyncio.run(job._submit_job(path))
         except (RuntimeError, OSError) as error:
-            said = str(error).partition("stderr:\n")[2] or str(error)
-            raise ClusterError(f"the queue refused a job: {' '.join(said.split())}") from error
+            raise ClusterError(f"the queue refused a job: {refusal(str(error))}") from error
         number = str(job._job_id_from_submit_output(told))
         return self.queue.array_name(number) if array else number
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[tuple[str, bool]]:
+        """Start a scheduler as a run would, and give its address, and whether it speaks TLS."""
+        with self._queued.scheduler(self._demand) as cluster:
+            yield cluster.scheduler_address, cluster.scheduler_address.startswith("tls://")
 
     def _job(self, words: Sequence[str], request: Request, log: str, after: str, array: int) -> Any:
         own = self.queue.options(request)

@@ -186,7 +186,6 @@ class Queued:
     @contextlib.contextmanager
     def connect(self, demand: Demand) -> Iterator[Connection]:
         """Start a scheduler here, and see to it that jobs come and go."""
-        import dask
         from distributed import Client
 
         limit = demand.jobs or int(self._value("max-jobs"))
@@ -194,21 +193,8 @@ class Queued:
             if not demand.folder:
                 scratch = tempfile.TemporaryDirectory(prefix=".dasktune-", dir=".")
                 demand = replace(demand, folder=os.path.abspath(stack.enter_context(scratch)))
-            security = None
-            if self._value("tls"):
-                security = make_certificates(f"{demand.folder}/tls")
-                stack.callback(shutil.rmtree, f"{demand.folder}/tls", ignore_errors=True)
-            stack.enter_context(dask.config.set(CONFIG))
-            with (
-                self._class(
-                    n_workers=0,
-                    security=security,
-                    scheduler_options=self._scheduler(),
-                    silence_logs=50,
-                    **self._options(demand, security),
-                ) as cluster,
-                Client(cluster) as client,
-            ):
+            cluster = stack.enter_context(self.scheduler(demand))
+            with Client(cluster) as client:
                 fleet = Fleet(cluster, client, self.queue, limit, demand)
                 cluster.sync(fleet.start)
                 try:
@@ -218,6 +204,26 @@ class Queued:
                     cluster.sync(fleet.stop)
         if fleet.failure:
             raise ClusterError(fleet.failure)
+
+    @contextlib.contextmanager
+    def scheduler(self, demand: Demand) -> Iterator[Any]:
+        """Start a scheduler here, with certificates in the demand's folder, and no jobs."""
+        import dask
+
+        with contextlib.ExitStack() as stack:
+            security = None
+            if self._value("tls"):
+                security = make_certificates(f"{demand.folder}/tls")
+                stack.callback(shutil.rmtree, f"{demand.folder}/tls", ignore_errors=True)
+            stack.enter_context(dask.config.set(CONFIG))
+            with self._class(
+                n_workers=0,
+                security=security,
+                scheduler_options=self._scheduler(),
+                silence_logs=50,
+                **self._options(demand, security),
+            ) as cluster:
+                yield cluster
 
     def _value(self, key: str) -> Any:
         return self.settings[key].value

@@ -32,6 +32,11 @@ def filesystem(path: str, mounts: str) -> str:
     str
         Such as ``"ext4"``; ``""`` if it is not known.
     """
+    return mount(path, mounts)[1]
+
+
+def mount(path: str, mounts: str) -> tuple[str, str]:
+    """Tell the mount that shows a path: its folder, and the type of its file system."""
     best, kind = "", ""
     for line in mounts.splitlines():
         words = line.split()
@@ -41,7 +46,7 @@ def filesystem(path: str, mounts: str) -> str:
         inside = path == point or path.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= len(best):  # of two at one point the later covers the other
             best, kind = point, words[2]
-    return kind
+    return best, kind
 
 
 def networked(kind: str) -> bool:
@@ -51,8 +56,13 @@ def networked(kind: str) -> bool:
 
 def filesystem_of(path: str) -> str:
     """Tell the type of the file system that holds a path on this machine; ``""`` if unknown."""
+    return mount_of(path)[1]
+
+
+def mount_of(path: str) -> tuple[str, str]:
+    """Tell the mount that shows a path on this machine, and its type; empty if unknown."""
     try:
         with open("/proc/mounts", encoding="utf-8", errors="surrogateescape") as file:
-            return filesystem(os.path.realpath(path), file.read())
+            return mount(os.path.realpath(path), file.read())
     except OSError:
-        return ""
+        return "", ""

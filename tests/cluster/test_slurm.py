@@ -242,3 +242,59 @@ class TestContract(ClusterContract):
     def there(self, slurm, tmp_path, monkeypatch):
         """See to it that Slurm is there."""
         monkeypatch.chdir(tmp_path)
+
+
+def test_the_doctor_finds_nothing_wrong_where_a_sweep_works(driver, slurm):
+    """With one short job, which connects to a scheduler over TLS; nothing of it stays."""
+    out = driver.run("doctor", *slurm.options, "-O", "gpus=0")
+    assert [line.split()[:2] for line in out.splitlines()[:-1]] == [
+        ["ok", name] for name in ("queue", "python", "torch", "device", "folder", "scheduler")
+    ]
+    assert "connects to tls://127.0.0.1" in out
+    assert out.endswith("a sweep would work\n")
+    assert [*(driver.path / "dist").glob("doctor-*")] == []
+
+
+def test_the_doctor_says_what_is_wrong_on_a_node_and_what_mends_it(driver, slurm):
+    """A torch that does not import, and a GPU that torch does not see."""
+    (driver.path / "broken").mkdir()
+    (driver.path / "broken" / "torch.py").write_text("raise ImportError('libcudart.so is missing')")
+    prologue = f"prologue=export PYTHONPATH={driver.path}/broken"
+    out = driver.run("doctor", *slurm.options, "-O", prologue, code=2)
+    assert "FAIL  torch      ImportError: libcudart.so is missing" in out
+    assert "FAIL  device     torch sees 0 GPUs" in out
+    assert "1 asked for; CUDA_VISIBLE_DEVICES is '0'" in out
+    assert out.count("fix: ") == 2
+    assert "a sweep would not work yet" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            ["-O", "prologue=mv dist/doctor-* hidden"],
+            ["FAIL  folder", "is not seen on its node", "fix: name a folder on the file system"],
+        ),
+        (
+            ["-O", "prologue=echo no module python here >&2; exit 3"],
+            ["FAIL  python", "ended with exit code 3", "no module python here"],
+        ),
+        (["-O", "queue=nonsense"], ["FAIL  queue", "invalid partition specified: nonsense"]),
+    ],
+)
+def test_the_doctor_tells_why_its_job_left_no_report(driver, slurm, options, told):
+    """A folder that the node does not see, a Python that it has not, a job that is refused."""
+    out = driver.run("doctor", *slurm.options, *options, code=2)
+    for words in told:
+        assert words in out
+
+
+def test_the_doctor_does_not_wait_for_ever(driver, slurm):
+    """It says what the queue waits for, and cancels its job."""
+    slurm.ask("scontrol", "update", "partition=main", "state=down")
+    try:
+        out = driver.run("doctor", *slurm.options, "--wait", "1", code=2)
+        assert "waits since 1 s (PartitionDown)" in out
+        assert slurm.jobs("PENDING") == []
+    finally:
+        slurm.ask("scontrol", "update", "partition=main", "state=up")

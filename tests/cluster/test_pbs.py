@@ -1,0 +1,47 @@
+"""PBS's own commands, as Slurm brings them, on a real Slurm on this machine."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+FOLDER = "/usr/local/lib/dasktune-pbs/bin"
+"""Where scripts/install-pbs-commands puts qsub, qstat and qdel."""
+
+# They know no GPUs, and give a node's name where PBS gives the server's.
+HERE = ("-O", "host=127.0.0.1", "-O", "memory=300MB", "-O", "gpus=0")
+
+
+@pytest.fixture
+def pbs(slurm, monkeypatch):
+    """Put PBS's commands before Grid Engine's, which have the same names."""
+    if not os.path.exists(f"{FOLDER}/qsub"):
+        why = f"{FOLDER}/qsub is missing; scripts/install-pbs-commands installs it"
+        (pytest.fail if os.environ.get("DASKTUNE_CI") else pytest.skip)(why)
+    monkeypatch.setenv("PATH", f"{FOLDER}:{os.environ['PATH']}")
+    return slurm
+
+
+def test_a_job_that_is_deleted_is_replaced_and_its_trial_goes_on(driver, pbs, command):
+    """By qsub, qstat and qdel alone."""
+    process = driver.start("--cluster", "pbs", *HERE, "-j1", "a=1", "epochs=20")
+    driver.wait_for("epoch", 3, process)
+    row = command("qstat", "-u", "root").splitlines()[-1]
+    assert "dasktune-slow" in row
+    command("qdel", row.split()[0])
+    out = driver.finish(process)
+    assert "leaves (SIGTERM)" in out, out
+    assert [int(word[2]) for word in driver.words("epoch")] == list(range(20))
+    assert len(driver.words("start")) == 2
+
+
+def test_a_sweep_is_submitted_and_cancelled_there(driver, pbs):
+    """The driver's job sends the workers' jobs, from within the queue."""
+    driver.run("submit", "pbs", *HERE, "-O", "driver-memory=300MB", "-j1", "a=1", "epochs=500")
+    driver.wait_until(lambda: len(driver.words("epoch")) > 2)
+    assert "pbs job" in driver.run("status", "epochs=500")
+    driver.run("cancel")
+    assert "cancelled" in driver.run("attach", code=2)
+    pbs.empty()
+    assert [*(driver.path / "dist" / "slow" / "checkpoints").glob("*/epoch-*.pt")]
