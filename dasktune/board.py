@@ -42,6 +42,8 @@ class Row:
         One of `STATES`.
     worker, device, log : str
         Where it is, or was, trained, and the file that takes what it prints.
+    version : str
+        What code, variables and data it is trained with; see `dasktune.keys.version`.
     epoch, epochs : int or None
         Epochs reported so far, and in all.
     value : float or None
@@ -62,6 +64,7 @@ class Row:
     worker: str = ""
     device: str = ""
     log: str = ""
+    version: str = ""
     epoch: int = 0
     epochs: int | None = None
     value: float | None = None
@@ -94,6 +97,8 @@ class Board:
         ``"made"``, ``"unchanged"`` or ``"failed"``, and seconds.
     best : list of (float, float, str)
         Each time that the best became better: when, the value, the trial.
+    replicate : tuple of str
+        Which of the axes are replicates.
     dashboard : str
         Address of the page in the browser.
     jobs : str
@@ -113,6 +118,7 @@ class Board:
         self.rows: dict[str, Row] = {}
         self.stages: dict[str, tuple[str, float]] = {}
         self.best: list[tuple[float, float, str]] = []
+        self.replicate: tuple[str, ...] = ()
         self.dashboard = ""
         self.jobs = ""
         self.over = ""
@@ -128,6 +134,7 @@ class Board:
         for target in plan.targets.values():
             done = target.state is State.DONE
             if target.spec is not None:
+                board.replicate = tuple(target.spec.replicate)
                 state = "kept" if done else "waiting"
                 if target.outcome is not None and target.outcome.status == "failed":
                     state = "failed"
@@ -193,7 +200,7 @@ class Board:
         if row is None or row.state in ("done", "failed", "stopped"):
             return
         row.worker, row.log = event.get("worker", ""), event.get("log", "")
-        row.device = event.get("device", "")
+        row.device, row.version = event.get("device", ""), event.get("version", "")
         row.since = row.reported = event.get("time", now)
         row.epoch_seconds = None
         self._move(row, "running")
@@ -325,6 +332,7 @@ class Board:
             "started": self.started,
             "stages": {name: list(stage) for name, stage in self.stages.items()},
             "best": [list(entry) for entry in (self.best[-1:] if only_running else self.best)],
+            "replicate": list(self.replicate),
             "dashboard": self.dashboard,
             "jobs": self.jobs,
             "over": self.over,
@@ -350,7 +358,7 @@ class Board:
         board.stages = {name: (stage[0], stage[1]) for name, stage in tree["stages"].items()}
         board.best = [(entry[0], entry[1], entry[2]) for entry in tree["best"]]
         board.dashboard, board.over = tree["dashboard"], tree["over"]
-        board.jobs = tree["jobs"]
+        board.jobs, board.replicate = tree["jobs"], tuple(tree["replicate"])
         board.most_running, board._spent = tree["most_running"], list(tree["spent"])
         board._counts = Counter(tree["counts"])
         return board

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dasktune.config import TrialSpec, Value
-from dasktune.fingerprint import key, typed
+from dasktune.fingerprint import digest, key, typed
 from dasktune.history import History
 from dasktune.objective import Objective
 from dasktune.outcome import Outcome
@@ -63,6 +63,11 @@ def lineage(parts: Mapping[str, Any], budget: str) -> str:
         return key("train", parts)
     variables = {name: value for name, value in parts["variables"].items() if name != budget}
     return key("lineage", {**parts, "variables": variables})
+
+
+def version(parts: Mapping[str, Any]) -> str:
+    """Name what all trials of one sweep have in common: code, variables, data."""
+    return digest([parts["code"], parts["variables"], parts["data"]])[:8]
 
 
 def collate_key(

@@ -54,7 +54,7 @@ class Look:
             if not os.path.isdir(self._folder.path):
                 self.over = "the run is over"
             return False
-        if _dead(told):
+        if driver_is_gone(told):
             self.over = f"the run's driver (process {told['pid']}) is gone; make again to go on"
         if told == self._told:
             return False
@@ -135,7 +135,7 @@ def _print(board: Board, *, as_json: bool) -> None:
     print(", ".join(words), flush=True)
 
 
-def _dead(told: dict[str, Any]) -> bool:
+def driver_is_gone(told: dict[str, Any]) -> bool:
     """Say whether a driver on this machine is dead; of another machine's nothing is known."""
     if told.get("host") != socket.gethostname() or not isinstance(told.get("pid"), int):
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Status = Literal["ok", "failed", "skipped", "interrupted", "stopped"]
+Status = Literal["ok", "failed", "skipped", "interrupted", "stopped", "running"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Outcome:
         The target's name.
     key, digest : str
         Of what went in, and of what came out; the digest is empty unless `status` is ``"ok"``.
-    status : {"ok", "failed", "skipped", "interrupted", "stopped"}
+    status : {"ok", "failed", "skipped", "interrupted", "stopped", "running"}
         Skipped: not started, because the run was stopping. Interrupted: left at a checkpoint.
         Stopped: ended before its time by request (``dasktune stop``); it has no stamp.
     made : bool

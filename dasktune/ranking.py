@@ -173,7 +173,7 @@ def summarise(
         **means,
         _value=np.where(np.isfinite(values), values, np.nan),
         _seconds=dataset["seconds"].values,
-        _one=1,
+        _one=(dataset["status"].values != "running").astype(int),
     )
     grouped = (
         table.groupby(names, dropna=False, sort=False) if names else table.groupby(lambda _: 0)

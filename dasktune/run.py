@@ -7,8 +7,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from dasktune.board import Board
@@ -26,6 +27,8 @@ from dasktune.runfolder import RunFolder
 from dasktune.store import Store
 from dasktune.sweep import Sweep
 from dasktune.tolerance import Tolerance
+from dasktune.trackers.tracker import find_maker
+from dasktune.tracking import Tracking
 from dasktune.watch import Observer, Watch
 
 if TYPE_CHECKING:
@@ -61,6 +64,9 @@ class Options:
         Whether what trials print is shown as well; only with cluster ``"none"``.
     debug : bool
         Let the exception of a recipe through as it is; only with cluster ``"none"``.
+    track : sequence of str
+        Trackers that are told of each trial while it is trained: ``"tensorboard"``,
+        ``"tensorboard=FOLDER"``, ``"mlflow"``, ``"mlflow=URI"``.
     fuse : "auto", "off" or int
         Whether trials may be trained as one vmapped step, where the train recipe can: as many
         as is measured to be fastest, none, or so many.
@@ -74,6 +80,7 @@ class Options:
     ignore_errors: bool = False
     tee: bool = False
     debug: bool = False
+    track: Sequence[str] = ()
     fuse: Literal["auto", "off"] | int = "auto"
     retries: int | None = None
     trial_timeout: float | None = None
@@ -222,6 +229,7 @@ def make(
     if observe is None:
         shown = Notebook(sweep.pipeline.objective) if in_notebook() else None
         observe = shown or (lambda event: None)
+    makers = {word: find_maker(word) for word in options.track}
     plan = sweep.plan(request)
     summary = Summary(plan, ignore_errors=options.ignore_errors)
     observe({"event": "plan", "plan": plan})
@@ -245,6 +253,13 @@ def make(
     hope = GiveUp(tolerance.give_up_after)
 
     board = Board.of(plan, sweep.pipeline.objective, name, sweep.store.root, time.time())
+    tracking = None
+    if makers:
+        made = {word: partial(maker, sweep.name, name) for word, maker in makers.items()}
+        tracking = Tracking(
+            made, plan, sweep.store, lambda text: watch({"event": "note", "text": text})
+        )
+        observe = tracking.beside(observe)
     watch = Watch(board, plan, run, observe)
 
     def took(outcome: Outcome) -> None:
@@ -268,6 +283,8 @@ def make(
     except KeyboardInterrupt:
         summary.interrupted = summary.interrupted or signal.SIGINT
     finally:
+        if tracking is not None:
+            tracking.close()
         run.remove()
         forget(name)
     return summary

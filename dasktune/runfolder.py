@@ -146,20 +146,34 @@ class RunFolder:
 
     def tell(self, live: dict[str, Any]) -> None:
         """Put how the run stands into one small file, for those who watch from elsewhere."""
-        scratch = f"{self.path}/live.{uuid.uuid4().hex[:8]}.tmp"
-        with contextlib.suppress(OSError):
-            with open(scratch, "w") as file:
-                json.dump(live, file)
-            os.replace(scratch, f"{self.path}/live.json")
+        self._put("live", live)
 
     def told(self) -> dict[str, Any] | None:
         """Read how the run stands; None where nothing is told, or what is told is damaged."""
+        return self._get("live")
+
+    def tell_curves(self, curves: dict[str, Any]) -> None:
+        """Put the curves of the trials in training, as far as they are known, into a file."""
+        self._put("curves", curves)
+
+    def told_curves(self) -> dict[str, Any]:
+        """Read the curves of the trials in training; nothing where nothing is told."""
+        return self._get("curves") or {}
+
+    def _put(self, name: str, tree: dict[str, Any]) -> None:
+        scratch = f"{self.path}/{name}.{uuid.uuid4().hex[:8]}.tmp"
+        with contextlib.suppress(OSError):
+            with open(scratch, "w") as file:
+                json.dump(tree, file)
+            os.replace(scratch, f"{self.path}/{name}.json")
+
+    def _get(self, name: str) -> dict[str, Any] | None:
         try:
-            with open(f"{self.path}/live.json") as file:
-                live = json.load(file)
+            with open(f"{self.path}/{name}.json") as file:
+                tree = json.load(file)
         except (OSError, ValueError):
             return None
-        return live if isinstance(live, dict) else None
+        return tree if isinstance(tree, dict) else None
 
     def remove(self) -> None:
         """Remove the folder."""

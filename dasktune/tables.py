@@ -77,7 +77,10 @@ def results_table(console: Console, dataset: xr.Dataset, frame: pd.DataFrame) ->
     """Draw results as wide as the terminal is, and say what is left out."""
     lines: list[Table | Text] = []
     if "partial" in dataset.attrs:
-        words = f"partial: {dataset.sizes['trial']} trials that have ended; not collated"
+        running = int((dataset["status"] == "running").sum())
+        words = f"partial: {dataset.sizes['trial'] - running} trials that have ended"
+        words += f", {running} in training" if running else ""
+        words += "; not collated"
         damaged = dataset.attrs["partial"]
         words += f"; {damaged} damaged stamps left out" if damaged else ""
         lines.append(Text(words, "yellow"))

@@ -12,6 +12,7 @@ from dasktune import pace
 from dasktune.capture import capture
 from dasktune.commit import staging
 from dasktune.job import Job, Superseded, TrainTask, objective_value, open_splits
+from dasktune.keys import version
 from dasktune.outcome import Outcome, TargetFailed
 from dasktune.pipeline import Pipeline
 from dasktune.recipe import recipe_pipeline
@@ -86,7 +87,8 @@ def _attempt(job: Job, emit: Emit, debug: bool, alone: str) -> Outcome | None:
             if not welcome:
                 raise Interrupted
             where = {"worker": job.worker, "log": f"{folder}/log.txt"}
-            emit({"event": "started", "target": job.task.target, **where})
+            told = {**where, "version": version(job.parts)}
+            emit({"event": "started", "target": job.task.target, **told})
             pipeline = recipe_pipeline(job.store, job.task.sources, "train", job.task.code)
             trial = job.trial(pipeline, emit, beat)
             return _train(job, pipeline, trial, folder, alone)

@@ -16,6 +16,7 @@ from dasktune import drain, pace
 from dasktune.capture import capture
 from dasktune.commit import staging
 from dasktune.job import Job, TrainTask, open_splits
+from dasktune.keys import version
 from dasktune.leniency import must_be_apart
 from dasktune.outcome import Alone, Outcome, TargetFailed
 from dasktune.recipe import recipe_pipeline
@@ -172,7 +173,9 @@ class _GroupNode:
             capture(f"{scratch}/log.txt", tee=task.tee),
             threads(pipeline.threads),
         ):
-            events = _Events(self.emit, {"worker": self.worker, "log": f"{scratch}/log.txt"})
+            where = {"worker": self.worker, "log": f"{scratch}/log.txt"}
+            versions = {name: version(job.parts) for name, job in by_id.items()}
+            events = _Events(self.emit, where, versions)
             trials = [job.trial(pipeline, events, beat) for job in jobs]
             started = time.perf_counter()
             for end in pipeline.train.train_together(  # type: ignore[attr-defined]
@@ -222,14 +225,16 @@ class _GroupNode:
 class _Events:
     """Tells of each trial's start before its first event."""
 
-    def __init__(self, emit: Emit, where: dict[str, str]) -> None:
+    def __init__(self, emit: Emit, where: dict[str, str], versions: dict[str, str]) -> None:
         self._emit = emit
         self._where = where
+        self._versions = versions
         self._told: set[str] = set()
 
     def __call__(self, event: dict[str, Any]) -> None:
         if event["trial"] not in self._told:
             self._told.add(event["trial"])
             target = f"trained/{event['trial']}"
-            self._emit({"event": "started", "target": target, **self._where})
+            told = {**self._where, "version": self._versions[event["trial"]]}
+            self._emit({"event": "started", "target": target, **told})
         self._emit(event)

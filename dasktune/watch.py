@@ -23,6 +23,7 @@ from dasktune.events import TOPIC, expand
 from dasktune.outcome import Outcome
 from dasktune.plan import Plan, State
 from dasktune.runfolder import RunFolder
+from dasktune.sofar import SoFar
 from dasktune.store import Store
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ MEMORY_TOPIC = "worker-restart-memory"
 
 TELL_EVERY = 1.0
 """Seconds between two looks at whether there is news to write."""
+CURVES_EVERY = 3.0
+"""Seconds between two times that the curves of the trials in training are written."""
 BEAT_EVERY = 10.0
 """Seconds after which the file is written anew though there is none: the driver is alive."""
 _KEPT_AT_A_TIME = 200
@@ -71,6 +74,7 @@ class Watch:
         self._client: Client | None = None
         self._missed: list[dict[str, Any]] = []  # what the page is told once there is one
         self._news = True
+        self._curves = SoFar()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._tell, name="dasktune-watch", daemon=True)
 
@@ -102,6 +106,7 @@ class Watch:
         elif event.get("target", "") in self._told:
             return False
         self.board.take(event, time.time())
+        self._curves.take(event)
         self._news = True
         if self._observe is not None:
             try:
@@ -177,11 +182,16 @@ class Watch:
         """Write how the run stands, as seldom as is enough; first look at what was kept."""
         self._tell_once()
         self._read_kept()
-        last = time.monotonic()
+        last = curves = time.monotonic()
         while not self._ended.wait(TELL_EVERY):
             if self._news or time.monotonic() - last > BEAT_EVERY:
                 self._tell_once()
                 last = time.monotonic()
+            if self._curves and time.monotonic() - curves > CURVES_EVERY:
+                with self._lock:
+                    known = self._curves.to_json()
+                self._folder.tell_curves(known)
+                curves = time.monotonic()
 
     def _tell_once(self) -> None:
         with self._lock:

@@ -448,3 +448,23 @@ def test_a_search_whose_driver_is_killed_goes_on(search, strategy, where):
     assert counts.total() - len(repeated) == int(expected.spent.sum())
     places = ["seconds", "finished", "worker", "device"]
     xr.testing.assert_identical(found.drop_vars(places), expected.drop_vars(places))
+
+
+def test_a_stopped_trial_of_a_search_goes_on_with_the_next_make(search):
+    """Which is all that the hint suggests: a search itself says what it does without."""
+    search.edit(
+        "    trial.checkpoint(total=total)\n",
+        "    trial.checkpoint(total=total)\n"
+        "    if os.path.exists(f'{HERE}/end-{trial.config.a}'):\n"
+        "        os.makedirs(os.path.dirname(trial._end_flag), exist_ok=True)\n"
+        "        open(trial._end_flag, 'w').close()\n",
+    )
+    (search.folder / "end-9").touch()
+    result = search.make()
+    assert result.code == 2
+    assert "stopped by request after 2 epochs; 'make' goes on with it." in result.err
+    assert "make -o" not in result.err
+    (search.folder / "end-9").unlink()
+    result = search.make()
+    assert result.code == 0, result.err
+    assert search.dataset().budget.max() == 9

@@ -20,6 +20,7 @@ from dasktune.cli import main
 from dasktune.look import Look, look
 from dasktune.outcome import Outcome
 from dasktune.runfolder import RunFolder, run_folders
+from dasktune.sofar import SoFar, dense
 from dasktune.trial import _LOOK_FOR_END_EVERY
 from dasktune.watch import Watch
 
@@ -139,7 +140,7 @@ def test_a_run_tells_how_it_stands_in_one_file(slow, run_cli):
     assert (row["epoch"], row["epochs"], row["value"]) == (2, 4, 12.0)
     (folder,) = (slow.root / "runs").iterdir()
     files = {path.name for path in folder.iterdir() if path.suffix != ".tmp"}
-    assert files <= {"live.json", "attempts"}
+    assert files <= {"live.json", "curves.json", "attempts"}
     command = [sys.executable, "-m", "dasktune", "status", "--watch", *slow.options]
     watching = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     first = watching.stdout.readline()
@@ -346,3 +347,69 @@ def test_main_understands_follow(project):
         assert told.out.startswith("training a=1,b=3-"), (words, told.err)
     assert callable(main)
     assert look(str(project.folder / "nothing")) == 0
+
+
+def test_results_can_be_read_while_trials_are_in_training(slow, run_cli):
+    """With their curves so far, and without a value that would count; a dead driver's are gone."""
+    slow.start("-j2", hold=(10, 20))
+    until(lambda: len(dense_curves(slow)) == 2)
+    dataset = dt.open(slow.root).dataset
+    assert dataset.status.values.tolist() == ["running"] * 2
+    assert sorted(dataset.score.values.tolist()) == [[11, 12], [21, 22]]
+    assert dataset.objective.isnull().all()
+    assert "partial: 0 trials that have ended, 2 in training" in results(slow, run_cli)
+    slow.release(20)
+    until(lambda: list((slow.root / "trained").glob("a=20*/.stamp")))
+    until(lambda: len(dense_curves(slow)) == 1)
+    results_ = dt.open(slow.root)
+    assert results_.partial
+    dataset = results_.dataset
+    assert dataset.status.values.tolist() == ["ok", "running"]
+    assert dataset.a.values.tolist() == [20, 10]
+    assert dataset.score.values[1].tolist()[:2] == [11, 12]
+    assert dataset.score.isnull().values[1].tolist() == [False, False, True, True]
+    assert results_.best().config == {"a": 20}
+    assert "partial: 1 trials that have ended, 1 in training" in results(slow, run_cli)
+    slow.process.kill()
+    slow.process.wait()
+    assert dt.open(slow.root).dataset.status.values.tolist() == ["ok"]
+
+
+def results(slow, run_cli):
+    """Read the table of results."""
+    shown = run_cli(["results", "--trials", *slow.options])
+    assert shown.code == 0, shown.err
+    return shown.out
+
+
+def dense_curves(slow):
+    """Read the curves so far that have both epochs."""
+    found = [run.told_curves() for run in run_folders(str(slow.root))]
+    return [c for c in (found[-1].values() if found else ()) if c["score"][0] == [0, 1]]
+
+
+def test_curves_so_far_are_bounded_and_keep_their_ends():
+    """However long a training is, and however many there are."""
+    so_far = SoFar()
+    for trial in ("a", "b"):
+        for epoch in range(3000):
+            metrics = {"loss": epoch / 10}
+            event = {"event": "report", "trial": trial, "epoch": epoch, "metrics": metrics}
+            so_far.take(event)
+            so_far.take(event)  # told twice
+    epochs, values = so_far.to_json()["a"]["loss"]
+    assert 200 < len(epochs) <= 500
+    assert (epochs[0], epochs[-1]) == (0, 2999)
+    assert values == [epoch / 10 for epoch in epochs]
+    assert epochs == sorted(set(epochs))
+    for trial in range(3000):
+        for epoch in range(10):
+            metrics = {"loss": 1.0}
+            event = {"event": "report", "trial": trial, "epoch": epoch, "metrics": metrics}
+            so_far.take(event)
+    points = sum(len(curve["loss"][0]) for curve in so_far.to_json().values())
+    assert points <= 20_000
+    column = dense({"loss": ([0, 2], [1.0, 3.0])})
+    assert column == {"epochs": 3, "columns": {"loss": [1.0, None, 3.0]}, "dims": {}}
+    so_far.take({"event": "finished", "outcome": Outcome("trained/a", "")})
+    assert "a" not in so_far.to_json()

@@ -180,8 +180,8 @@ def stop(trials: tuple[str, ...], **options: Any) -> None:
     """Let running TRIALs end at their next epoch; the others go on.
 
     A stopped trial is left at its checkpoint, if it has one, and counts as not made:
-    'make' goes on with it, 'make -o trained/TRIAL' does without it, and 'make -i' takes
-    what there is of its curve.
+    'make' goes on with it, 'make -o trained/TRIAL' does without it (not in a search), and
+    'make -i' takes what there is of its curve.
     """
     change_folder(options["folders"])
     root = root_of(options)

@@ -63,6 +63,12 @@ if TYPE_CHECKING:
 )
 @tolerance_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option(
+    "--track",
+    multiple=True,
+    metavar="tensorboard|mlflow[=WHERE]",
+    help="Tell a tracker of each trial while it is trained.",
+)
 @search_option
 @pipeline_options
 def make(words: tuple[str, ...], **options: Any) -> int:
@@ -107,6 +113,7 @@ def make(words: tuple[str, ...], **options: Any) -> int:
         retries=options["retries"],
         trial_timeout=options["trial_timeout"],
         give_up_after=options["give_up_after"],
+        track=options["track"],
     )
     with display_of(sweep, options) as progress:
         summary = run(sweep, request, how, progress)
@@ -343,7 +350,9 @@ def conclude(sweep: Sweep, summary: Summary, options: dict[str, Any]) -> int:
         return -summary.interrupted
     for outcome in summary.stopped():
         name = outcome.target
-        how = f"'make' goes on with it, 'make -o {name}' does without it"
+        how = "'make' goes on with it"
+        if not plan.rungs:  # a search decides by itself what it does without
+            how += f", 'make -o {name}' does without it"
         click.echo(f"dasktune: {name} was {outcome.error}; {how}.", err=True)
     for goal in missing:
         click.echo(f"dasktune: Target '{goal}' not remade because of errors.", err=True)

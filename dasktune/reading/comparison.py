@@ -144,7 +144,8 @@ def versions_table(store: Any) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from dasktune.reading.partial import read_stamps, version
+    from dasktune.keys import version
+    from dasktune.reading.partial import read_stamps
 
     stamps, _ = read_stamps(store)
     groups: dict[str, list[Any]] = {}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def read(path: str | os.PathLike[str], *, partial: bool | None = None) -> xr.Dataset:
     """Read the newest results of a store, or a dataset; see `dasktune.open`."""
-    from dasktune.reading.partial import newest_change, read_partial
+    from dasktune.reading.partial import in_training, newest_change, read_partial
 
     folder = os.fspath(path)
     store = store_of(folder)
@@ -25,7 +25,7 @@ def read(path: str | os.PathLike[str], *, partial: bool | None = None) -> xr.Dat
         )
     if store is not None and partial is None and folder.rstrip("/") != store.view:
         # A link to the collation is made anew each time that one is up to date.
-        partial = newest_change(store) > _made(store.view)
+        partial = newest_change(store) > _made(store.view) or in_training(store)
     if partial and store is not None:
         dataset = read_partial(store)
         dataset.encoding["source"] = store.root

@@ -1,21 +1,27 @@
-"""Partial results: the dataset of the trials that are finished, from their stamps alone."""
+"""Partial results: the dataset of a sweep on its way, from stamps and what its run tells."""
 
 from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dasktune.board import Board
 from dasktune.config import Config, Origin, TrialSpec, plain
 from dasktune.dataset import dataset_of
 from dasktune.errors import StampError, StoreError
 from dasktune.facts import about
-from dasktune.fingerprint import digest
+from dasktune.keys import version
+from dasktune.look import driver_is_gone
 from dasktune.objective import Objective
 from dasktune.outcome import Outcome
 from dasktune.ranking import with_front
 from dasktune.recipe import read_codes
+from dasktune.runfolder import run_folders
+from dasktune.sofar import dense
 from dasktune.source import Sources
 from dasktune.stamp import Stamp
 from dasktune.store import Store
@@ -25,10 +31,12 @@ if TYPE_CHECKING:
 
 
 def read_partial(store: Store, wanted: str = "") -> xr.Dataset:
-    """Read the finished and the failed trials of a sweep that is not collated, or not yet.
+    """Read the trials of a sweep that is not collated, or not yet: ended, and in training.
 
     All rows are of one version: of the train code, its variables and the data. A store may
-    hold several; the one that made the youngest result is read.
+    hold several; the one that is in training is read, else the one that made the youngest
+    result. A trial in training has the status ``running``, its curve as far as its reports have
+    come (thinned out if it is long), and no ``objective``.
 
     Parameters
     ----------
@@ -40,8 +48,8 @@ def read_partial(store: Store, wanted: str = "") -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        As of a collation, in the order in which the trials ended. The attribute ``partial``
-        says how many stamps were damaged and left out.
+        As of a collation, in the order in which the trials ended, those in training last. The
+        attribute ``partial`` says how many stamps were damaged and left out.
 
     Raises
     ------
@@ -49,12 +57,14 @@ def read_partial(store: Store, wanted: str = "") -> xr.Dataset:
         If there is no result of that version.
     """
     stamps, damaged = read_stamps(store)
+    running = list(read_running(store))
     if wanted:
         stamps = [s for s in stamps if _is(s.body["parts"], wanted)]
-    if not stamps:
+        running = [trial for trial in running if trial.version.startswith(wanted)]
+    if not stamps and not running:
         reason = f"; {damaged[0]}" if damaged else ""
         raise StoreError(f"no results in {store.root}{reason}. Make some with 'dasktune make'.")
-    chosen = version(stamps[-1].body["parts"])
+    chosen = running[0].version if running else version(stamps[-1].body["parts"])
     rows: dict[str, tuple[float, Outcome, dict[str, Any], Stamp | None]] = {}
     for failure in _failures(store):
         if version(failure["parts"]) == chosen:
@@ -71,27 +81,105 @@ def read_partial(store: Store, wanted: str = "") -> xr.Dataset:
         if version(stamp.body["parts"]) == chosen:
             outcome = Outcome(stamp.target, stamp.key, stamp.digest, seconds=stamp.seconds)
             rows[stamp.target] = (stamp.body["finished"], outcome, stamp.body, stamp)
+    curves: dict[str, Any] = {}
+    for trial in running:
+        if trial.version == chosen and f"trained/{trial.spec.id}" not in rows:
+            curves[trial.spec.id] = trial.curve
+    going = [trial for trial in running if trial.spec.id in curves]
     ordered = sorted(rows.values(), key=lambda row: (row[0], row[1].target))
-    body = stamps[-1].body
-    sources = _sources(store, body["sources"])
-    facts = {"variables": body["variables"], "sources": body["sources"]}
-    if sources is not None:
-        facts |= {"about": about(sources), "file": _file(sources)}
     dataset = dataset_of(
-        [_spec(row[2]) for row in ordered],
-        [row[1] for row in ordered],
-        [row[3] for row in ordered],
-        _objective(store, body),
+        [*(_spec(row[2]) for row in ordered), *(trial.spec for trial in going)],
+        [*(row[1] for row in ordered), *(trial.outcome for trial in going)],
+        [*(row[3] for row in ordered), *(None for _ in going)],
+        going[0].objective if going else _objective(store, stamps[-1].body),
         os.path.basename(store.root),
-        facts,
+        _facts(store, [s for s in stamps if version(s.body["parts"]) == chosen]),
+        curves,
     )
     dataset.attrs["partial"] = len(damaged)
     return with_front(dataset)
 
 
-def version(parts: dict[str, Any]) -> str:
-    """Name what all trials of one sweep have in common: code, variables, data."""
-    return digest([parts["code"], parts["variables"], parts["data"]])[:8]
+@dataclass(frozen=True)
+class Running:
+    """A trial in training, as its run's driver tells of it.
+
+    Attributes
+    ----------
+    spec : TrialSpec
+        The trial.
+    version : str
+        Of its code, variables and data.
+    objective : Objective
+        The run's.
+    seconds : float
+        How long it has been in training.
+    curve : dict
+        So far, as a stamp would hold it.
+    """
+
+    spec: TrialSpec
+    version: str
+    objective: Objective
+    seconds: float
+    curve: dict[str, Any]
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of it: nothing yet."""
+        return Outcome(f"trained/{self.spec.id}", "", status="running", seconds=self.seconds)
+
+
+@dataclass(frozen=True)
+class _Named(TrialSpec):
+    """A trial whose name is known already."""
+
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "id", self.name)
+
+
+def read_running(store: Store) -> Iterator[Running]:
+    """Read which trials are in training, of the newest run first; a dead driver's are not."""
+    for folder in reversed(run_folders(store.root)):
+        told = folder.told()
+        if told is None or driver_is_gone(told) or told.get("over"):
+            continue
+        curves = folder.told_curves()
+        try:
+            board = Board.from_json(told)
+            for row in board.running():
+                axes = {name: plain(value, where=name) for name, value in row.axes.items()}
+                config = {n: v for n, v in axes.items() if n not in board.replicate}
+                replicate = {n: int(str(axes[n])) for n in board.replicate if n in axes}
+                yield Running(
+                    _Named(Config(config), replicate, name=row.id),
+                    row.version,
+                    board.objective,
+                    max(0.0, time.time() - (row.since or time.time())),
+                    dense(curves.get(row.id, {})),
+                )
+        except (KeyError, TypeError, ValueError, IndexError):
+            continue  # another version's, or damaged
+
+
+def in_training(store: Store) -> bool:
+    """Say whether some trial is in training now."""
+    return next(read_running(store), None) is not None
+
+
+def _facts(store: Store, stamps: list[Stamp]) -> dict[str, Any]:
+    """Say what is known of the sweep, from its youngest stamp."""
+    if not stamps:
+        return {}
+    body = stamps[-1].body
+    sources = _sources(store, body["sources"])
+    facts = {"variables": body["variables"], "sources": body["sources"]}
+    if sources is not None:
+        facts |= {"about": about(sources), "file": _file(sources)}
+    return facts
 
 
 def _is(parts: dict[str, Any], wanted: str) -> bool:

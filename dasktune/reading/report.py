@@ -103,7 +103,7 @@ def _facts(dataset: xr.Dataset) -> dict[str, Any]:
     board = leaderboard(whole)
     trials = trials_table(dataset)
     seconds = trials["seconds"].fillna(0.0)
-    failed = (trials["status"] != "ok").to_numpy()
+    failed = (~trials["status"].isin(["ok", "running"])).to_numpy()
     metric = objective.metric if objective.metric in trials.columns else "objective"
     order = trials[metric].sort_values(ascending=objective.direction == "min", na_position="last")
     shown_trials = trials.loc[order.index].drop(columns=["objective", "key"], errors="ignore")

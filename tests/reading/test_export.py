@@ -84,6 +84,24 @@ def test_tensorboard_reads_every_curve(sweep, run_cli, tmp_path):
     assert "holds something already" in again.err
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own
+def test_mlflow_reads_every_curve(sweep, run_cli, tmp_path):
+    """From a store of its own, in which each trial is a run."""
+    from mlflow.tracking import MlflowClient
+
+    folder = tmp_path / "flow"
+    assert run_cli(["results", "--to", "mlflow", "--output", str(folder)]).code == 0
+    dataset = dt.open_results("dist/pipeline")
+    client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("pipeline").experiment_id
+    runs = {run.info.run_name: run for run in client.search_runs([experiment])}
+    assert sorted(runs) == sorted(dataset.trial.values)
+    trial = str(dataset.trial.values[4])
+    history = client.get_metric_history(runs[trial].info.run_id, "accuracy")
+    assert [metric.value for metric in history] == dataset.accuracy.sel(trial=trial).values.tolist()
+    assert runs[trial].data.params["lr"] == str(float(dataset.lr.sel(trial=trial)))
+
+
 def test_netcdf_and_parquet_of_everything_that_can_be_in_a_dataset(project):
     """Conditional hyperparameters, large numbers, truth values, times."""
     import pandas as pd
@@ -123,6 +141,7 @@ def test_a_missing_library_is_told_with_the_extra(
     """One line; nothing else is hurt."""
     for name in [name for name in sys.modules if name.split(".")[0] == module]:
         monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, f"dasktune.trackers.{module}", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setattr("pandas.io.parquet.import_optional_dependency", _missing)
     result = run_cli(["results", "--to", kind, "--output", str(tmp_path / "out")])
