@@ -16,16 +16,15 @@ from dasktune.arrival import awaited, patience
 from dasktune.checkpoint import drop_passing
 from dasktune.commit import publish, readable_errors
 from dasktune.config import TrialSpec, Value
-from dasktune.curve import Curve
 from dasktune.data import Data, Staging, open_data
-from dasktune.errors import MetricError, StampError, TrialLost, did_you_mean
+from dasktune.errors import StampError, TrialLost
 from dasktune.failedrecord import STOPPED, FailedRecord, one_line, without_own_frames
 from dasktune.failure import Kind, cause_of, kind_of
 from dasktune.fingerprint import digest as digest_of
 from dasktune.fingerprint import key as key_of
 from dasktune.keys import lineage, train_parts
 from dasktune.model import save_card, save_model
-from dasktune.objective import SECONDS, Objective
+from dasktune.objective import Objective
 from dasktune.outcome import Outcome
 from dasktune.pipeline import Pipeline
 from dasktune.provenance import place, versions
@@ -254,13 +253,13 @@ class Job:
             How many trials were trained as one, and why.
         """
         trial.check_origin()
-        value = objective_value(pipeline, trial.curve)
+        value = pipeline.objective.reported(trial.curve.last, trial.curve.names())
         with readable_errors(self.store):
             model_digest = save_model(folder, model)
             if model is not None:
                 save_card(folder, self._card(pipeline))
         result = {
-            "value": _json_number(value),
+            "value": value if math.isfinite(value) else str(value),
             "curve": trial.curve.to_json(),
             "model": model_digest,
         }
@@ -395,9 +394,10 @@ class Superseded(Exception):
 
 def outcome_of(stamp: Stamp, *, made: bool) -> Outcome:
     """Tell what became of a trial from its stamp."""
-    result = stamp.body["result"]
+    body, result = stamp.body, stamp.body["result"]
     value = None if result["value"] is None else float(result["value"])
-    objective = Objective.parse(stamp.body["objective"]) if "objective" in stamp.body else None
+    objective = Objective.parse(body.get("objective", "max value"))
+    values = objective.values(result["curve"], stamp.seconds, body.get("resumed_at", 0))
     return Outcome(
         stamp.target,
         stamp.key,
@@ -405,33 +405,6 @@ def outcome_of(stamp: Stamp, *, made: bool) -> Outcome:
         made=made,
         seconds=stamp.seconds,
         value=value,
-        values=objective.values(result["curve"], stamp.seconds, stamp.body.get("resumed_at", 0))
-        if objective is not None and objective.others
-        else (),
+        values=values if objective.others else (),
         failure=Kind.NAN if value is not None and math.isnan(value) else "",
     )
-
-
-def objective_value(pipeline: Pipeline, curve: Curve) -> float:
-    """Give the last value of the objective's metric; the first of several.
-
-    Raises
-    ------
-    MetricError
-        If one was never reported.
-    """
-    found: list[float] = []
-    for objective in pipeline.objective.all:
-        value = 0.0 if objective.metric == SECONDS else curve.last(objective.metric)
-        if value is None:
-            metric, names = objective.metric, curve.names()
-            raise MetricError(
-                f"train() must report the objective's metric {metric!r} as a number at least "
-                f"once, but reported {', '.join(names) or 'nothing'}." + did_you_mean(metric, names)
-            )
-        found.append(value)
-    return found[0]
-
-
-def _json_number(value: float) -> float | str:
-    return value if abs(value) < float("inf") else str(value)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from dasktune.errors import PipelineError
+from dasktune.errors import MetricError, PipelineError, did_you_mean
 
 SECONDS = "seconds"
 """The objective that need not be reported: how long a training took."""
@@ -115,6 +115,34 @@ class Objective:
         return tuple(
             each * counted if o.metric == SECONDS else o.last(curve, epochs) for o in self.all
         )
+
+    def reported(self, last: Callable[[str], float | None], names: Sequence[str]) -> float:
+        """Give the last value of the metric; make sure that all objectives have one.
+
+        Parameters
+        ----------
+        last : callable
+            Gives the last value of a metric, or None.
+        names : sequence of str
+            The metrics that were reported.
+
+        Raises
+        ------
+        MetricError
+            If one was never reported.
+        """
+        found: list[float] = []
+        for objective in self.all:
+            metric = objective.metric
+            value = 0.0 if metric == SECONDS else last(metric)
+            if value is None:
+                raise MetricError(
+                    f"train() must report the objective's metric {metric!r} as a number at least "
+                    f"once, but reported {', '.join(names) or 'nothing'}."
+                    + did_you_mean(metric, list(names))
+                )
+            found.append(value)
+        return found[0]
 
     def __str__(self) -> str:
         return ", ".join(f"{o.direction} {o.metric}" for o in (self, *self.others))

@@ -18,6 +18,7 @@ from dasktune.plan import Plan, RungState, State
 from dasktune.ranking import best, by_objective, leaderboard
 from dasktune.reading.statistics import for_people, varied, verdict
 from dasktune.results import hyperparameters, objective_of
+from dasktune.screen import duration
 from dasktune.store import Store
 from dasktune.why import Why
 
@@ -191,6 +192,30 @@ def plan_table(plan: Plan) -> Table:
         style = "yellow" if todo else "green"
         table.add_row(name, str(len(rows)), Text("; ".join(words), style))
     return table
+
+
+def forecast(plan: Plan, jobs: int) -> str:
+    """Say what a plan would train, and how long that takes with so many trials at a time."""
+    if plan.up_to_date:
+        return "Nothing to be done."
+    seconds = plan.seconds_left(jobs)
+    if plan.rungs:
+        left, whole = plan.epochs_left(), plan.epochs_in_all()
+        words = f"would train at most {left} of {whole} epochs"
+        return words + (f"; about {duration(seconds)} with -j {jobs}" if seconds else "")
+    count = plan.count(State.STALE) + plan.count(State.PENDING)
+    kept = plan.count(State.DONE)
+    epochs = f" ({plan.cost.total} epochs)" if plan.cost is not None else ""
+    words = f"would train {count} trials{epochs}, keeps {kept}"
+    if not count:
+        return f"would train nothing, keeps {kept} trials"
+    if seconds is None:
+        return words + "; no trial was ever timed"
+    if plan.cost is not None and plan.cost.each is not None:
+        each = f"{duration(plan.cost.each)} an epoch"
+    else:
+        each = f"{duration(plan.earlier_seconds or 0)} a trial"
+    return words + f"; about {duration(seconds)} with -j {jobs} ({each})"
 
 
 def rungs_table(rungs: Sequence[RungState]) -> Table:

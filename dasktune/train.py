@@ -11,7 +11,7 @@ from dataclasses import asdict
 from dasktune import pace
 from dasktune.capture import capture
 from dasktune.commit import staging
-from dasktune.job import Job, Superseded, TrainTask, objective_value, open_splits
+from dasktune.job import Job, Superseded, TrainTask, open_splits
 from dasktune.keys import version
 from dasktune.outcome import Outcome, TargetFailed
 from dasktune.pipeline import Pipeline
@@ -124,7 +124,7 @@ def _train(job: Job, pipeline: Pipeline, trial: Trial, folder: str, alone: str) 
             seed_everything(task.spec.seed)
             model = pipeline.train(trial, splits, **task.variables)
             splits.check_unchanged()
-            objective_value(pipeline, trial.curve)
+            pipeline.objective.reported(trial.curve.last, trial.curve.names())
         except Interrupted:
             if trial.stopped:
                 job.keep_log(log.name)

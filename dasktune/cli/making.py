@@ -141,14 +141,14 @@ def plan(words: tuple[str, ...], **options: Any) -> int:
         click.echo(json.dumps(made.to_json(), indent=1))
         return 0
     from dasktune.cluster.demand import default_jobs
-    from dasktune.tables import plan_table, rungs_table
+    from dasktune.tables import forecast, plan_table, rungs_table
 
     console = _console()
     console.print(f"{sweep.name}  {sweep.pipeline.describe()}", highlight=False)
     console.print(plan_table(made))
     if made.rungs:
         console.print(rungs_table(made.rungs))
-    console.print(_forecast(made, options["jobs"] or default_jobs()), highlight=False)
+    console.print(forecast(made, options["jobs"] or default_jobs()), highlight=False)
     for why, lanes in planner.earlier_fusing().items():
         how = f"{lanes} trials as one" if lanes > 1 else "alone"
         console.print(f"earlier trials were trained {how}: {why}", highlight=False)
@@ -298,32 +298,6 @@ def _tell_nothing(plan: Plan) -> None:
             click.echo(f"dasktune: Nothing to be done for '{goal}'.")
         else:
             click.echo(f"dasktune: '{goal}' is up to date.")
-
-
-def _forecast(plan: Plan, jobs: int) -> str:
-    from dasktune.plan import State
-    from dasktune.screen import duration
-
-    if plan.up_to_date:
-        return "Nothing to be done."
-    seconds = plan.seconds_left(jobs)
-    if plan.rungs:
-        left, whole = plan.epochs_left(), plan.epochs_in_all()
-        words = f"would train at most {left} of {whole} epochs"
-        return words + (f"; about {duration(seconds)} with -j {jobs}" if seconds else "")
-    count = plan.count(State.STALE) + plan.count(State.PENDING)
-    kept = plan.count(State.DONE)
-    epochs = f" ({plan.cost.total} epochs)" if plan.cost is not None else ""
-    words = f"would train {count} trials{epochs}, keeps {kept}"
-    if not count:
-        return f"would train nothing, keeps {kept} trials"
-    if seconds is None:
-        return words + "; no trial was ever timed"
-    if plan.cost is not None and plan.cost.each is not None:
-        each = f"{duration(plan.cost.each)} an epoch"
-    else:
-        each = f"{duration(plan.earlier_seconds or 0)} a trial"
-    return words + f"; about {duration(seconds)} with -j {jobs} ({each})"
 
 
 def _tell_failure(sweep: Sweep, target: str, error: str) -> None:
