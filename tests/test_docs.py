@@ -192,7 +192,10 @@ def test_importing_dasktune_brings_in_neither_torch_nor_dask():
 
 @pytest.mark.parametrize(
     "command",
-    ["make", "plan", "why", "status", "results", "report", "plot", "logs", "stop", "debug"],
+    [
+        *("make", "plan", "why", "status", "results", "report", "plot", "logs", "stop", "debug"),
+        *("submit", "attach", "cancel", "doctor"),
+    ],
 )
 def test_every_command_has_help(run_cli, command):
     """One sentence first."""
