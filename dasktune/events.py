@@ -40,6 +40,15 @@ def expand(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
         }
 
 
+def packable(thing: Any) -> Any:
+    """Give a thing as Dask can send it: of the plain types alone, not of those made of them."""
+    if isinstance(thing, dict):
+        return {str(name): packable(value) for name, value in thing.items()}
+    if isinstance(thing, (list, tuple)):
+        return type(thing)(packable(value) for value in thing)
+    return str(thing) if isinstance(thing, str) else thing  # a StrEnum is a str, too
+
+
 class Mailbox:
     """Sends the events of one run on one worker, together and in their order.
 
@@ -99,7 +108,7 @@ class Mailbox:
             return
 
     def _add(self, event: dict[str, Any]) -> None:
-        self._waiting.append({**event, "time": time.time()})
+        self._waiting.append({**packable(event), "time": time.time()})
 
     def _add_row(self, event: dict[str, Any]) -> None:
         trial = event["trial"]

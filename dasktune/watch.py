@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from dasktune.board import Board
 from dasktune.curve import thin
 from dasktune.errors import DasktuneError
-from dasktune.events import TOPIC, expand
+from dasktune.events import TOPIC, expand, packable
 from dasktune.outcome import Outcome
 from dasktune.plan import Plan, State
 from dasktune.runfolder import RunFolder
@@ -124,7 +124,7 @@ class Watch:
         if event["event"] == "rung":
             event = {k: v for k, v in event.items() if k != "plan"}
         if event["event"] == "finished":
-            event = {"event": "ended", "outcome": asdict(event["outcome"])}
+            event = {"event": "ended", "outcome": packable(asdict(event["outcome"]))}
         with self._lock:
             client = self._client
             if client is None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
+from distributed.worker import _is_dumpable
+
 from dasktune.events import MOST_ROWS, Mailbox, expand
+from dasktune.failure import Kind
+from dasktune.outcome import Outcome
 
 
 class Post:
@@ -110,3 +116,14 @@ def test_cuda_is_not_touched_before_training_uses_it(monkeypatch):
     assert device_in_use() == "cuda:3 (A GPU)"
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace())
     assert device_in_use() == "cpu"
+
+
+def test_dask_can_send_what_tells_of_a_failure():
+    """Its kind is a word of an enumeration, which Dask would refuse, and all that waits with it."""
+    outcome = Outcome("trained/a", "key", status="failed", failure=Kind.EXCEPTION, values=(1.0,))
+    post = Post()
+    post.box({"event": "ended", "outcome": asdict(outcome)})
+    (message,) = post.messages
+    assert _is_dumpable(message)
+    (event,) = expand(message)
+    assert Outcome(**event["outcome"]) == outcome

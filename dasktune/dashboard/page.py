@@ -9,6 +9,7 @@ scheduler's time.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -77,6 +78,7 @@ class Page:
         self._scheduler = scheduler
         self._dashboard = dashboard
         self._shown: Followed | None = None
+        self._chosen = ""  # the run that was chosen; the newest one if none was
         self._version = -1
         self._metric = ""
         self._next = 0.0
@@ -104,6 +106,16 @@ class Page:
         )
         self.choose = Select(name="metric", options=[], width=220, stylesheets=[style("select")])
         self.choose.on_change("value", self._choose)
+        self.runs = Select(
+            name="run",
+            title="Sweep",
+            options=[("", "the newest")],
+            value="",
+            visible=False,
+            width=420,
+            stylesheets=[style("select")],
+        )
+        self.runs.on_change("value", self._choose_run)
         self.curves = curves_figure()
         self.best = best_figure("")
         self.parallel = parallel_figure()
@@ -111,7 +123,7 @@ class Page:
     def roots(self) -> list[Any]:
         """List what the template embeds."""
         figures = [drawn.plot for drawn in (self.curves, self.best, self.parallel)]
-        return [self.head, self.choose, *figures, self.trials.table, self.workers.table]
+        return [self.head, self.runs, self.choose, *figures, self.trials.table, self.workers.table]
 
     def greet(self, doc: Any) -> None:
         """Let the browser tell that it is there: a document may have changed before it came."""
@@ -132,7 +144,8 @@ class Page:
     def update(self) -> None:
         """Bring the page up to date."""
         runs = self._dashboard.runs
-        followed = next(reversed(runs.values())) if runs else None
+        self._offer_runs(runs)
+        followed = runs.get(self._chosen) or (next(reversed(runs.values())) if runs else None)
         self._show_workers(followed)
         if followed is None:
             self.head.text = "<h1>dasktune</h1>No sweep has run on this scheduler yet."
@@ -152,6 +165,20 @@ class Page:
             self._show_curves(followed, rows)
             self._show_best(board, rows)
             self._show_parallel(board, rows)
+
+    def _choose_run(self, attribute: str, old: str, new: str) -> None:
+        self._chosen, self._next = new, 0.0
+
+    def _offer_runs(self, runs: Mapping[str, Followed]) -> None:
+        """Let a browser choose among the runs, where there is a choice."""
+        if self._chosen not in runs:
+            self._chosen = ""
+        options = [("", "the newest"), *((name, _named(runs[name].board)) for name in runs)]
+        if options != self.runs.options:
+            self.runs.options = options
+            self.runs.visible = len(runs) > 1
+        if self.runs.value != self._chosen:
+            self.runs.value = self._chosen
 
     def _choose(self, attribute: str, old: str, new: str) -> None:
         if new and new != self._metric and self._shown is not None:
@@ -288,6 +315,13 @@ class Page:
                 column("gpu_total", "of", "bytes", 90),
             ]
         self.workers.show(data, columns)
+
+
+def _named(board: Board) -> str:
+    """Name a run for people, who know when they started which pipeline."""
+    started = time.strftime("%H:%M:%S", time.localtime(board.started))
+    how = "over" if board.over else "running"
+    return f"{board.pipeline}, started {started}, {sum(board.counts().values())} trials, {how}"
 
 
 def _ranked(board: Board, rows: list[Row]) -> list[int]:

@@ -206,6 +206,43 @@ def test_the_page_shows_a_sweep_as_it_runs_and_as_it_ends(tab, client, running, 
     assert tab.errors == []
 
 
+SHOWN = """(() => { const found = Bokeh.documents[0].get_model_by_name("run");
+  return {options: found.options.map(o => o[0]), labels: found.options.map(o => o[1]),
+          visible: found.visible}; })()"""
+CHOOSE = f"""(index => {{ const select = {DEEP}('select').find(s =>
+    s.options.length && s.options[0].textContent == "the newest");
+  select.selectedIndex = index; select.dispatchEvent(new Event("change")); }})"""
+
+
+def test_of_two_sweeps_on_one_scheduler_each_can_be_looked_at(tab, client, running, tmp_path):
+    """The newest one by itself; another one when it is chosen, and it stays."""
+    other = tmp_path / "other"
+    other.mkdir()
+    second = Running(other, client)
+    try:
+        tab.open(second.dashboard, height=900)
+        tab.wait(f"{SHOWN}.options.length >= 3 && {SHOWN}.visible")
+        offered = tab.run(SHOWN)["options"]
+        first_run, second_run = offered[-2:]
+        labels = tab.run(SHOWN)["labels"]
+        assert labels[0] == "the newest"
+        assert re.fullmatch(r"page, started \d\d:\d\d:\d\d, 6 trials, running", labels[-1])
+        logs = f"[...new Set({TABLE}.log.filter(l => l).map(l => l.match(/run=([^&]+)/)[1]))]"
+        tab.wait(f"{logs}.join() == '{second_run}'")
+        tab.run(f"{CHOOSE}({offered.index(first_run)})")
+        tab.wait(f"{logs}.join() == '{first_run}'")
+        assert second.end().exit_code == 0
+        tab.wait(f"{SHOWN}.labels.at(-1).endsWith('over')")
+        tab.wait(HELD)
+        assert tiles(tab)["running"] == "1"
+        tab.screenshot(tmp_path / "two.png")
+        tab.run(f"{CHOOSE}({offered.index(second_run)})")
+        tab.wait(f"{TABLE}.state.every(s => s == 'done' || s == 'failed')")
+        assert tab.errors == []
+    finally:
+        second.end()
+
+
 def test_the_menu_of_dasks_own_pages_leads_to_it(tab, client, running):
     """And it works from the keyboard of somebody who looks at Dask's status page."""
     tab.open(client.dashboard_link)
