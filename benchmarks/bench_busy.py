@@ -118,8 +118,8 @@ def tabulate(raw: dict[str, Any]) -> Table:
 def notes(raw: dict[str, Any]) -> str:
     """Say how to read the table."""
     return f"""
-{raw["trials"]} configurations, up to 9 epochs of 0.1 to 0.7 s (log-uniform, slept), eta 3, on
-as many worker processes of this machine, which others used as well. Medians of the repetitions
+{raw["trials"]} configurations, up to 9 epochs of 0.1 to 0.7 s (log-uniform, slept), eta 3, on so
+many worker processes of this machine, which others used as well. Medians of the repetitions
 (least to most). "Busy": the share of the workers' time, from the begin of the first training to
 the end of the last, in which a train function ran, by the stamps. "Until the last begins" leaves
 out the end of the run, at which nothing is left to start.
