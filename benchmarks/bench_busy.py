@@ -11,6 +11,7 @@ driver. Run it with
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import tempfile
 from pathlib import Path
@@ -86,15 +87,15 @@ def run(strategy: Strategy, workers: int) -> dict[str, float]:
     }
 
 
-def measure(repetitions: int, trials: int, workers: int) -> dict[str, Any]:
+def measure(repetitions: int, trials: int, workers: list[int]) -> dict[str, Any]:
     """Take all figures."""
     rows: dict[str, list[dict[str, float]]] = {}
-    for seed in range(repetitions):
+    for count, seed in itertools.product(workers, range(repetitions)):
         for name, strategy in {
             "ASHA": dt.ASHA(trials, max_epochs=9, seed=seed),
             "SuccessiveHalving": dt.SuccessiveHalving(trials, max_epochs=9, seed=seed),
         }.items():
-            rows.setdefault(name, []).append(run(strategy, workers))
+            rows.setdefault(f"{name}, {count} workers", []).append(run(strategy, count))
     return {"machine": machine(), "trials": trials, "workers": workers, "searches": rows}
 
 
@@ -117,11 +118,11 @@ def tabulate(raw: dict[str, Any]) -> Table:
 def notes(raw: dict[str, Any]) -> str:
     """Say how to read the table."""
     return f"""
-{raw["trials"]} configurations, up to 9 epochs of 0.1 to 0.7 s (log-uniform, slept), eta 3, on
-{raw["workers"]} worker processes of this machine. Medians of the repetitions (least to most).
-"Busy": the share of the workers' time, from the begin of the first training to the end of the
-last, in which a train function ran, by the stamps. "Until the last begins" leaves out the end of
-the run, at which nothing is left to start.
+{raw["trials"]} configurations, up to 9 epochs of 0.1 to 0.7 s (log-uniform, slept), eta 3, on so
+many worker processes of this machine, which others used as well. Medians of the repetitions
+(least to most). "Busy": the share of the workers' time, from the begin of the first training to
+the end of the last, in which a train function ran, by the stamps. "Until the last begins" leaves
+out the end of the run, at which nothing is left to start.
 """
 
 
@@ -129,8 +130,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure and tell."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--trials", type=int, default=90)
-    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--trials", type=int, default=180)
+    parser.add_argument("--workers", type=int, nargs="+", default=[4, 8])
     parser.add_argument("--keep", action="store_true", help="write the figures into results/")
     options = parser.parse_args(arguments)
     raw = measure(options.repetitions, options.trials, options.workers)

@@ -52,11 +52,13 @@ class Config(Mapping[str, Value]):
     (0.1, 64)
     """
 
-    __slots__ = ("_values",)
+    __slots__ = ("_hash", "_values")
+    _hash: int
     _values: dict[str, Value]
 
     def __init__(self, values: Mapping[str, Value]) -> None:
         object.__setattr__(self, "_values", dict(values))
+        object.__setattr__(self, "_hash", 0)
 
     def __getitem__(self, name: str) -> Value:
         try:
@@ -94,7 +96,10 @@ class Config(Mapping[str, Value]):
         )
 
     def __hash__(self) -> int:
-        return hash(tuple(sorted(self._values.items(), key=lambda item: item[0])))
+        if not self._hash:  # searches look their configs up again and again
+            found = hash(tuple(sorted(self._values.items(), key=lambda item: item[0])))
+            object.__setattr__(self, "_hash", found or 1)
+        return self._hash
 
     def __repr__(self) -> str:
         return f"Config({', '.join(f'{k}={v!r}' for k, v in self._values.items())})"

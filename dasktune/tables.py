@@ -212,7 +212,10 @@ def forecast(plan: Plan, jobs: int) -> str:
     if seconds is None:
         return words + "; no trial was ever timed"
     if plan.cost is not None and plan.cost.each is not None:
-        each = f"{duration(plan.cost.each)} an epoch"
+        seconds_each = plan.cost.each
+        short = seconds_each < 0.95
+        each = f"{1000 * seconds_each:.0f} ms" if short else duration(seconds_each)
+        each += " an epoch"
     else:
         each = f"{duration(plan.earlier_seconds or 0)} a trial"
     return words + f"; about {duration(seconds)} with -j {jobs} ({each})"

@@ -137,6 +137,8 @@ class Trial:
 
         Call it once, before the loop over `epochs`. Checkpoints are then written at the ends
         of epochs; they also hold the random number generators' states and the curve so far.
+        A trial with a `parent` begins from that one's checkpoint, with random numbers of its
+        own; apply its config after this call, since an optimizer's state brings the rate of then.
 
         Parameters
         ----------

@@ -72,6 +72,7 @@ class _Median(Search):
         self._next = 0
         self._asked: dict[Config, int] = {}  # looks asked for
         self._scores: dict[Config, dict[int, tuple[float, ...]]] = {}
+        self._best: dict[Config, tuple[float, ...]] = {}
         self._failed: dict[Config, int] = {}
         self._waiting: dict[Config, None] = {}  # between two looks
         self._averages: list[dict[Config, tuple[float, ...]]] = [{} for _ in budgets]
@@ -102,6 +103,8 @@ class _Median(Search):
             return
         known = self._scores.setdefault(config, {})
         known[look] = vector(score)
+        best = self._best.get(config, known[look])
+        self._best[config] = tuple(map(max, best, known[look]))
         so_far = [values for earlier, values in known.items() if earlier <= look]
         self._averages[look][config] = tuple(map(statistics.fmean, zip(*so_far, strict=True)))
         self._medians.pop(look, None)
@@ -137,5 +140,5 @@ class _Median(Search):
         if look not in self._medians:
             columns = zip(*averages.values(), strict=True)
             self._medians[look] = tuple(map(statistics.median, columns))
-        best = map(max, zip(*self._scores[config].values(), strict=True))
-        return any(b >= m for b, m in zip(best, self._medians[look], strict=True))
+        pairs = zip(self._best[config], self._medians[look], strict=True)
+        return any(best >= median for best, median in pairs)
