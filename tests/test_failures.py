@@ -13,7 +13,6 @@ import torch
 
 import dasktune as dt
 from dasktune.attempt import Attempt, setbacks
-from dasktune.cluster import tell_limits
 from dasktune.company import among
 from dasktune.death import judge
 from dasktune.errors import ClusterError, UsageError
@@ -79,8 +78,11 @@ def train(trial, data):
             print("about to hang")
             ctypes.PyDLL(None).sleep(1000)
         if how == "hog" and first("hog"):
-            hog = np.ones(3 * 10**9, "uint8")
-            time.sleep(60)
+            held = []
+            for step in range(300):
+                held += [np.ones(10**8, "uint8")] if step < 30 else []
+                trial.report(score=0)
+                time.sleep(0.1)
         if how.startswith("packed"):
             if first(f"came-{how}"):
                 while len([n for n in os.listdir(HERE) if n.startswith("came-")]) < 2:
@@ -167,8 +169,8 @@ def test_each_kind_of_exception_is_told_apart_and_recorded_on_its_trial(ugly):
     ugly.space("fine", "raise", "memory", "gpu", "nan")
     result = ugly.cli("make", "--cluster", "none", "-i")
     assert result.code == 0, result.err
-    words = "3 failed (1 exception, 1 out of memory, 1 out of GPU memory), 1 of them with NaN"
-    assert words in result.out
+    kinds = "1 exception, 1 out of memory, 1 out of GPU memory"
+    assert f"trained 2 of 5 trials (1 to NaN), 3 failed ({kinds});" in result.out
     dataset = dt.open_results(ugly.root)
     kinds = dict(zip(dataset.how.values, dataset.failure.values, strict=True))
     assert kinds == {
@@ -245,40 +247,40 @@ def test_on_a_cluster_of_others_a_hang_and_a_limit_on_memory_are_told_and_cost_n
     import dask
     from distributed import Client, LocalCluster
 
-    ugly.space("fine", "stuck", "hog")
-    sweep = dt.Sweep.load(str(ugly.file), store=str(ugly.folder / "dist"))
+    def sweep(*how):
+        ugly.space(*how)
+        return dt.Sweep.load(str(ugly.file), store=str(ugly.folder / "dist"))
+
     events = []
     with (
-        # Each loss of the worker counts against all three, and there are about four.
-        dask.config.set({"distributed.scheduler.allowed-failures": 20}),
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"}),
         LocalCluster(
             n_workers=1,
             threads_per_worker=2,
             host="127.0.0.1",
             dashboard_address=None,
             resources={"GPU": 2},
-            memory_limit="2GB",
+            memory_limit="1500MB",
             silence_logs=50,
         ) as cluster,
         Client(cluster) as client,
     ):
         options = dt.Options(cluster=client, ignore_errors=True, trial_timeout=8)
-        summary = dt.make(sweep, options=options, observe=events.append)
-        tell_limits(client, events.append)  # once more
-    assert summary.exit_code == 0
-    found = {o.target.partition("=")[2].partition("-")[0]: o for o in summary.outcomes.values()}
+        first = dt.make(sweep("fine", "stuck"), options=options, observe=events.append)
+        client.wait_for_workers(1)
+        second = dt.make(sweep("hog"), options=options, observe=events.append)
+    outcomes = {**first.outcomes, **second.outcomes}
+    found = {name.partition("=")[2].partition("-")[0]: o for name, o in outcomes.items()}
     assert found["fine"].status == "ok", found["fine"]
     assert found["hog"].status == "ok", found["hog"]
     assert found["stuck"].failure == Kind.HANG
     assert re.match(r"no report for 8 s; it hung at ugly.py:\d+ in train", found["stuck"].error)
-    kinds = [setback["kind"] for setback in ugly.body("hog")["setbacks"]]
-    assert "out of memory" in kinds
-    assert set(kinds) <= {"out of memory", "worker lost", "hang"}
+    assert [setback["kind"] for setback in ugly.body("hog")["setbacks"]] == ["out of memory"]
     log = (ugly.error("stuck")["folder"] / "log.txt").read_text()
     assert "about to hang" in log
     assert "in train" in log
     notes = [event["text"] for event in events if event["event"] == "note"]
-    assert sum("gives up a trial that was on 21 workers" in note for note in notes) == 1
+    assert sum("gives up a trial that was on 4 workers" in note for note in notes) == 1
 
 
 def test_a_hang_needs_a_worker_that_can_be_ended(ugly):

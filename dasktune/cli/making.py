@@ -342,18 +342,18 @@ def _tell_results(sweep: Sweep, summary: Summary) -> None:
     trials = summary.plan.trials()
     failed = [o for o in summary.failures() if o.target.startswith("trained/")]
     plan = summary.plan
+    count = sum(outcome.failure == Kind.NAN for outcome in made)
+    diverged = f" ({count} to NaN)" if count else ""
     if plan.rungs:
         trained = {outcome.target for outcome in made}
-        words = f"trained {len(made)} rungs of {len(trained)} trials"
+        words = f"trained {len(made)} rungs of {len(trained)} trials{diverged}"
     elif trials:
-        words = f"trained {len(made)} of {len(trials)} trials"
+        words = f"trained {len(made)} of {len(trials)} trials{diverged}"
         kept = len(trials) - len(made) - len(failed) - len(summary.stopped())
         words += f", kept {kept}" if kept else ""
     if trials:
         words += f", {_failed_words(failed)}" if failed else ""
         words += f", {len(summary.stopped())} stopped" if summary.stopped() else ""
-        diverged = sum(outcome.failure == Kind.NAN for outcome in made)
-        words += f", {diverged} of them with NaN" if diverged else ""
         spent = sum(outcome.seconds for outcome in made)
         click.echo(f"{words}; {duration(spent)} of training")
     if summary.collated_key() is None:
