@@ -72,6 +72,7 @@ class Array:
             self.dispatch.name,
             keep_going=options.keep_going,
             ignore_errors=options.ignore_errors,
+            tolerance=options.tolerance,
         )
         groups = groups_of(self.sweep, plan, tasks, options, count)
         units = units_of(plan, tasks.train, groups)

@@ -129,6 +129,24 @@ def test_a_failure_stops_the_array_unless_it_is_to_go_on(project):
     assert sorted(project.dataset().status.values) == ["failed", "ok", "ok", "ok"]
 
 
+def test_a_trial_of_an_array_is_tried_again_as_often_as_asked(project):
+    """By the job that has it, as in make."""
+    project.edit('note("train " + trial.id)', 'note("train " + trial.id); stumble()')
+    stumble = """
+def stumble():
+    if not os.path.exists(f"{HERE}/stumbled"):
+        open(f"{HERE}/stumbled", "w").close()
+        raise OSError("the network is gone")
+
+
+def preprocess("""
+    project.edit("def preprocess(", stumble.lstrip())
+    array = array_of(project.sweep(), retries=1)
+    array.prepare()
+    assert [outcome.status for outcome in work(array, 1)] == ["ok"] * 4
+    assert finish(array)[0].exit_code == 0
+
+
 def test_an_array_that_is_cancelled_begins_nothing_more(project):
     """Nor sends another one."""
     array = array_of(project.sweep())
@@ -194,6 +212,7 @@ def test_trials_that_share_a_step_are_one_unit(tmp_path):
         (["-n"], "-n submits nothing"),
         (["clean"], "'clean' needs no queue"),
         (["--in-job"], "--in-job needs -j N"),
+        (["--array", "--trial-timeout", "60"], "--array takes no --trial-timeout"),
         (["--array", "-B"], "--array takes no -B"),
         (["--array", "trained"], "--array makes 'all', but got trained"),
         (["--array", "--in-job", "-j2"], "--array and --in-job exclude each other"),

@@ -111,6 +111,7 @@ def _array(dispatch: Dispatch) -> tuple[dict[str, Any], Any]:
         keep_going=options["keep_going"] and not options["stop"],
         ignore_errors=options["ignore_errors"],
         fuse=options["fuse"],
+        retries=options["retries"],
     )
     return options, Array(dispatch, sweep, how, display_of(sweep, options))
 

@@ -156,9 +156,10 @@ def _check_array(options: dict[str, Any], targets: list[str], in_job: bool, sear
         raise UsageError("--array and --in-job exclude each other; give one of them.")
     if targets not in ([], ["all"]):
         raise UsageError(f"--array makes 'all', but got {' '.join(targets)}.")
-    for name, letter in (("always_make", "-B"), ("old", "-o"), ("new", "-W")):
+    needs_driver = {"trial_timeout": "--trial-timeout", "track": "--track", "pack": "--pack"}
+    for name, word in {"always_make": "-B", "old": "-o", "new": "-W", **needs_driver}.items():
         if options[name]:
-            raise UsageError(f"--array takes no {letter}; submit without --array.")
+            raise UsageError(f"--array takes no {word}; submit without --array.")
 
 
 def without_settings(words: tuple[str, ...]) -> list[str]:
