@@ -26,13 +26,14 @@ bench: $(VENV)-bench/.bench $(VENV)/.test
 	$(VENV)-bench/bin/python benchmarks/bench_overhead.py --write
 	$(VENV)-bench/bin/python benchmarks/bench_scale.py --write
 	$(VENV)-bench/bin/python benchmarks/bench_noop.py
+	$(VENV)-bench/bin/python benchmarks/bench_reading.py --write
 	$(VENV)-bench/bin/python benchmarks/bench_data.py
 	$(BIN)/python -m pytest -q benchmarks/bench_parts.py --benchmark-enable
 
 $(VENV)-bench/.bench: pyproject.toml constraints.txt benchmarks/requirements.txt
 	$(PYTHON) -m venv $(VENV)-bench
 	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  -e '.[dashboard]' -r benchmarks/requirements.txt
+	  -e '.[dashboard,export,plot,tensorboard]' -r benchmarks/requirements.txt
 	@touch $@
 
 # The pictures in docs/images, of sweeps that are really made; needs Debian's chromium.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+import dasktune as dt
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 
@@ -26,6 +29,7 @@ def bench(monkeypatch):
         "bench_rivals",
         "bench_overhead",
         "bench_noop",
+        "bench_reading",
         "bench_scale",
         "bench_search",
     ):
@@ -103,3 +107,17 @@ def test_searches_that_are_played_spend_what_real_ones_do(bench, tmp_path):
     assert {"SuccessiveHalving", "ASHA, two objectives", "Race, t"} <= set(raw["decisions"])
     assert set(raw["searches"]) >= {"Hyperband", "Patience", "Optuna's median pruner"}
     assert len(searches.tabulate(raw).markdown().splitlines()) == 3 + len(raw["searches"])
+
+
+def test_reading_is_measured_on_stamps_as_training_leaves_them(bench, tmp_path):
+    """The collation holds all of them, and a command that fails is no figure."""
+    reading = bench("bench_reading")
+    (tmp_path / "reading.py").write_text(reading.PIPELINE.replace("POINTS", "1"))
+    sweep = dt.Sweep.load(str(tmp_path / "reading.py"), store=str(tmp_path / "dist"))
+    assert reading.fill(sweep) > 0
+    assert dt.open_results(sweep.store.root).sizes == {"trial": 200, "epoch": 30}
+    command = ["results", "--to", "csv", "--output", "out.csv"]
+    assert min(reading.timed(command, str(tmp_path)).values()) > 0
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 201
+    with pytest.raises(subprocess.CalledProcessError):
+        reading.timed(["results", "--where", "nonsense"], str(tmp_path))
