@@ -5,7 +5,7 @@ more workers than processors can be watched. A worker is busy while a train func
 stamps; all else is idle: waiting for a decision, for the slowest of a rung, for files, for the
 driver. Run it with
 
-    python benchmarks/bench_busy.py [--repetitions N] [--trials N] [--workers N] [--keep]
+    python benchmarks/bench_busy.py [--repetitions N] [--trials N] [--keep]
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import itertools
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,18 +54,22 @@ def train(trial, data, epochs=9):
         trial.report(score=trial.config.good - 1 / (epoch + 1))
 
 
-space = dt.Space(good=dt.uniform(0.0, 1.0), pace=dt.log_uniform(0.1, 0.7))
+space = dt.Space(good=dt.uniform(0.0, 1.0), pace=dt.log_uniform(0.1 * SLOWER, 0.7 * SLOWER))
 pipeline = dt.Pipeline(
     space, preprocess, train, objective="max score", budget="epochs", search=dt.ASHA(3)
 )
 """
 
 
-def run(strategy: Strategy, workers: int) -> dict[str, float]:
+CASES = ((4, 1), (8, 1), (4, 4))
+"""Workers, and by how much epochs are longer than 0.1 to 0.7 s."""
+
+
+def run(strategy: Strategy, workers: int, slower: int) -> dict[str, float]:
     """Run a search, and give the share of the time in which its workers trained."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "paced.py"
-        file.write_text(PIPELINE)
+        file.write_text(PIPELINE.replace("SLOWER", str(slower)))
         sweep = dt.Sweep.load(str(file), store=f"{folder}/dist").searching(strategy)
         summary = dt.make(sweep, options=dt.Options(cluster="local", jobs=workers))
         assert summary.exit_code == 0, summary.failures()
@@ -87,16 +92,19 @@ def run(strategy: Strategy, workers: int) -> dict[str, float]:
     }
 
 
-def measure(repetitions: int, trials: int, workers: list[int]) -> dict[str, Any]:
+def measure(
+    repetitions: int, trials: int, cases: Sequence[tuple[int, int]] = CASES
+) -> dict[str, Any]:
     """Take all figures."""
     rows: dict[str, list[dict[str, float]]] = {}
-    for count, seed in itertools.product(workers, range(repetitions)):
+    for (workers, slower), seed in itertools.product(cases, range(repetitions)):
         for name, strategy in {
             "ASHA": dt.ASHA(trials, max_epochs=9, seed=seed),
             "SuccessiveHalving": dt.SuccessiveHalving(trials, max_epochs=9, seed=seed),
         }.items():
-            rows.setdefault(f"{name}, {count} workers", []).append(run(strategy, count))
-    return {"machine": machine(), "trials": trials, "workers": workers, "searches": rows}
+            case = f"{name}, {workers} workers, {0.1 * slower:g} to {0.7 * slower:g} s"
+            rows.setdefault(case, []).append(run(strategy, workers, slower))
+    return {"machine": machine(), "trials": trials, "searches": rows}
 
 
 def tabulate(raw: dict[str, Any]) -> Table:
@@ -118,11 +126,13 @@ def tabulate(raw: dict[str, Any]) -> Table:
 def notes(raw: dict[str, Any]) -> str:
     """Say how to read the table."""
     return f"""
-{raw["trials"]} configurations, up to 9 epochs of 0.1 to 0.7 s (log-uniform, slept), eta 3, on so
-many worker processes of this machine, which others used as well. Medians of the repetitions
-(least to most). "Busy": the share of the workers' time, from the begin of the first training to
-the end of the last, in which a train function ran, by the stamps. "Until the last begins" leaves
-out the end of the run, at which nothing is left to start.
+{raw["trials"]} configurations, up to 9 epochs of so many seconds (log-uniform, slept), eta 3, on
+so many worker processes of a machine of {raw["machine"]["processors"]} processors that others used
+as well. Medians of the repetitions (least to most). "Busy": the share of the workers' time, from
+the begin of the first training to the end of the last, in which a train function ran, by the
+stamps. "Until the last begins" leaves out the end of the run, at which nothing is left to start.
+What is idle before that is what a training costs besides (its start, its commit): it is the same
+for the search that waits for whole rungs, and less the longer the trainings are.
 """
 
 
@@ -131,10 +141,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--trials", type=int, default=180)
-    parser.add_argument("--workers", type=int, nargs="+", default=[4, 8])
     parser.add_argument("--keep", action="store_true", help="write the figures into results/")
     options = parser.parse_args(arguments)
-    raw = measure(options.repetitions, options.trials, options.workers)
+    raw = measure(options.repetitions, options.trials)
     table = tabulate(raw)
     print(table.markdown())
     if options.keep:
