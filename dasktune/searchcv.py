@@ -277,14 +277,18 @@ class SearchCV(GridSearchCV):
         make(sweep, Request(goals=("preprocessed",)), Options(cluster="none", debug=True))
         lenient = self.error_score != "raise"
         if (isinstance(self.cluster, str) and self.cluster == "none") or sweep.plan().up_to_date:
-            here = Options(cluster="none", ignore_errors=lenient, debug=not lenient)
+            here = Options(
+                cluster="none", ignore_errors=lenient, debug=not lenient, give_up_after=0
+            )
             summary = make(sweep, None, here)
         else:
             with self._client() as client:
                 from dasktune.delivery import delivered
 
                 with delivered(client, sweep.pipeline, sweep.codes):
-                    options = Options(cluster=client, jobs=self.jobs, ignore_errors=lenient)
+                    options = Options(
+                        cluster=client, jobs=self.jobs, ignore_errors=lenient, give_up_after=0
+                    )
                     summary = make(sweep, None, options)
         if summary.interrupted:
             raise KeyboardInterrupt
