@@ -22,9 +22,9 @@ import time
 import uuid
 from typing import Any
 
-from dasktune.death import judge
-from dasktune.failure import Kind, Setback
-from dasktune.hang import words_for
+from dasktune.failure.death import judge
+from dasktune.failure.hang import words_for
+from dasktune.failure.kind import Kind, Setback
 from dasktune.runfolder import RunFolder
 
 NANNY_SECONDS = 1.0

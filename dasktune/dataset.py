@@ -12,7 +12,7 @@ import numpy as np
 from dasktune.config import TrialSpec
 from dasktune.curve import numbers_of
 from dasktune.errors import DataError, MetricError, did_you_mean
-from dasktune.failure import Kind
+from dasktune.failure.kind import Kind
 from dasktune.objective import SECONDS, Objective
 from dasktune.outcome import Outcome
 from dasktune.provenance import versions

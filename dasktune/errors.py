@@ -87,7 +87,7 @@ class TrialLost(DasktuneError):
 
     Attributes
     ----------
-    kind : dasktune.failure.Kind
+    kind : dasktune.failure.kind.Kind
         What it was.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dasktune.failure import Kind
+from dasktune.failure.kind import Kind
 from dasktune.outcome import Outcome
 
 

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 import dask
 from dask.delayed import Delayed, delayed
 
-from dasktune import drain, pace
+from dasktune import drain
 from dasktune.collate import CollateTask, collate
 from dasktune.commit import shared_sync
 from dasktune.events import mailbox
+from dasktune.failure import pace
 from dasktune.job import TrainTask
 from dasktune.outcome import Alone, Outcome, TargetFailed
 from dasktune.plan import Plan

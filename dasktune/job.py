@@ -19,7 +19,8 @@ from dasktune.config import TrialSpec, Value
 from dasktune.data import Data, Staging, open_data
 from dasktune.errors import StampError, TrialLost
 from dasktune.failedrecord import STOPPED, FailedRecord, one_line, without_own_frames
-from dasktune.failure import Kind, cause_of, kind_of
+from dasktune.failure.kind import Kind, cause_of, kind_of
+from dasktune.failure.tolerance import Tolerance
 from dasktune.fingerprint import digest as digest_of
 from dasktune.fingerprint import key as key_of
 from dasktune.keys import lineage, train_parts
@@ -31,7 +32,6 @@ from dasktune.provenance import place, versions
 from dasktune.runfolder import RunFolder
 from dasktune.stamp import Stamp
 from dasktune.store import Store, damaged_file
-from dasktune.tolerance import Tolerance
 from dasktune.trial import Emit, Trial
 from dasktune.tries import Tries
 

@@ -32,7 +32,7 @@ class Outcome:
     error : str
         One line, where the status is ``"failed"``.
     failure : str
-        The kind of what befell it, see `dasktune.failure.Kind`; ``"NaN"`` where it is well but
+        The kind of what befell it, see `dasktune.failure.kind.Kind`; ``"NaN"`` where it is well but
         for its objective.
     cause : str
         What trials share that failed for the same reason: the exception's type and place.

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from dasktune.board import Board
 from dasktune.collate import collation, show
 from dasktune.commit import sweep as sweep_tmp
-from dasktune.company import forget
+from dasktune.failure.company import forget
+from dasktune.failure.tolerance import Tolerance
 from dasktune.giveup import GiveUp
 from dasktune.grouping import Candidate, partition
 from dasktune.markup import box, table
@@ -26,7 +27,6 @@ from dasktune.plan import Plan, Request, State
 from dasktune.runfolder import RunFolder
 from dasktune.store import Store
 from dasktune.sweep import Sweep
-from dasktune.tolerance import Tolerance
 from dasktune.trackers.tracker import find_maker
 from dasktune.tracking import Tracking
 from dasktune.watch import Observer, Watch

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from dasktune.failure import kind_of
+from dasktune.failure.kind import kind_of
 from dasktune.graph import Tasks, build
 from dasktune.outcome import Outcome, TargetFailed
 from dasktune.plan import Plan

@@ -13,6 +13,7 @@ from dasktune.config import TrialSpec, Value
 from dasktune.data import Staging
 from dasktune.errors import PipelineError
 from dasktune.facts import facts_of
+from dasktune.failure.tolerance import Tolerance
 from dasktune.graph import Tasks
 from dasktune.inputs import input_digests
 from dasktune.job import TrainTask
@@ -25,7 +26,6 @@ from dasktune.recipe import Codes, codes_of, pipeline_of
 from dasktune.search import Strategy
 from dasktune.searchplanner import SearchPlanner
 from dasktune.store import Store
-from dasktune.tolerance import Tolerance
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 
-from dasktune import pace
 from dasktune.capture import capture
 from dasktune.commit import staging
+from dasktune.failure import pace
 from dasktune.job import Job, Superseded, TrainTask, open_splits
 from dasktune.keys import version
 from dasktune.outcome import Outcome, TargetFailed

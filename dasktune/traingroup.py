@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dasktune import drain, pace
+from dasktune import drain
 from dasktune.capture import capture
 from dasktune.commit import staging
+from dasktune.failure import pace
+from dasktune.failure.leniency import must_be_apart
 from dasktune.job import Job, TrainTask, open_splits
 from dasktune.keys import version
-from dasktune.leniency import must_be_apart
 from dasktune.outcome import Alone, Outcome, TargetFailed
 from dasktune.recipe import recipe_pipeline
 from dasktune.seeding import threads

@@ -6,19 +6,20 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 
-from dasktune import drain, hang
+from dasktune import drain
 from dasktune.attempt import JOB, QUEUE_SECONDS, Attempt, setbacks
 from dasktune.commit import take_away
-from dasktune.company import among, make_room
-from dasktune.death import TIME_WORDS
 from dasktune.errors import TrialLost
 from dasktune.failedrecord import one_line
-from dasktune.failure import Kind, Setback, kind_of
+from dasktune.failure import hang
+from dasktune.failure.company import among, make_room
+from dasktune.failure.death import TIME_WORDS
+from dasktune.failure.kind import Kind, Setback, kind_of
+from dasktune.failure.leniency import tries_again, verdict_on
+from dasktune.failure.tolerance import Tolerance
 from dasktune.fingerprint import digest
-from dasktune.leniency import tries_again, verdict_on
 from dasktune.runfolder import RunFolder
 from dasktune.store import Store, saved_epochs
-from dasktune.tolerance import Tolerance
 
 
 class Tries:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dasktune.errors import StampError
-from dasktune.failure import Kind
+from dasktune.failure.kind import Kind
 from dasktune.plan import Plan, State
 from dasktune.planner import FAILED, Planner, show
 from dasktune.recipe import read_codes

@@ -21,8 +21,9 @@ from typing import Any
 
 import dask
 
-from dasktune import drain, libraries, pace
+from dasktune import drain, libraries
 from dasktune.events import TOPIC
+from dasktune.failure import pace
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """What queues send ahead of the end."""

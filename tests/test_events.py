@@ -7,7 +7,7 @@ from dataclasses import asdict
 from distributed.worker import _is_dumpable
 
 from dasktune.events import MOST_ROWS, Mailbox, expand
-from dasktune.failure import Kind
+from dasktune.failure.kind import Kind
 from dasktune.outcome import Outcome
 
 

@@ -13,17 +13,17 @@ import torch
 
 import dasktune as dt
 from dasktune.attempt import Attempt, setbacks
-from dasktune.company import among
-from dasktune.death import judge
 from dasktune.errors import ClusterError, UsageError
-from dasktune.failure import Kind, Setback, cause_of, kind_of
+from dasktune.failure.company import among
+from dasktune.failure.death import judge
+from dasktune.failure.kind import Kind, Setback, cause_of, kind_of
+from dasktune.failure.leniency import must_be_apart, tries_again, verdict_on
+from dasktune.failure.tolerance import Tolerance
 from dasktune.giveup import GiveUp
-from dasktune.leniency import must_be_apart, tries_again, verdict_on
 from dasktune.nanny import memory_words, note_end, oom_kills
 from dasktune.outcome import Outcome
 from dasktune.runfolder import RunFolder
 from dasktune.stamp import read_stamp
-from dasktune.tolerance import Tolerance
 
 UGLY = """
 import ctypes

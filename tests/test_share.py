@@ -8,11 +8,11 @@ import pytest
 import xarray as xr
 
 import dasktune as dt
-from dasktune.dispatch import Dispatch, Order
+from dasktune.dispatch.dispatch import Dispatch, Order
+from dasktune.dispatch.share import Shares, Worker, note, noted
+from dasktune.dispatch.sharing import Array
 from dasktune.outcome import Outcome
 from dasktune.run import Options
-from dasktune.share import Shares, Worker, note, noted
-from dasktune.sharing import Array
 
 
 def array_of(sweep, **options):

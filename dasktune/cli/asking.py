@@ -16,7 +16,7 @@ from dasktune.cli.options import (
     split_words,
 )
 from dasktune.errors import UsageError
-from dasktune.failure import Kind, count_kinds
+from dasktune.failure.kind import Kind, count_kinds
 
 if TYPE_CHECKING:
     from dasktune.config import TrialSpec
@@ -135,7 +135,7 @@ def logs(trial: str | None, variables: tuple[str, ...], follow: bool, **options:
 
 
 def _driver_log(root: str, follow: bool) -> None:
-    from dasktune.dispatch import dispatches, newest
+    from dasktune.dispatch.dispatch import dispatches, newest
     from dasktune.logfile import follow as read_on
 
     dispatch = newest(dispatches(root))
@@ -155,8 +155,8 @@ def _there(path: str) -> str | None:
 
 def _submitted(root: str) -> str:
     """Tell how a sweep stands that was submitted; nothing if none was."""
-    from dasktune.dispatch import dispatches, newest
-    from dasktune.dispatching import standing
+    from dasktune.dispatch.dispatch import dispatches, newest
+    from dasktune.dispatch.sending import standing
 
     dispatch = newest(dispatches(root))
     if dispatch is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from dasktune.dispatch import Dispatch
+from dasktune.dispatch.dispatch import Dispatch
 from dasktune.errors import ClusterError
 
 LOOK_EVERY = 1.0
@@ -135,7 +135,7 @@ class _Driver:
             self._send(after=mine)
 
     def _send(self, after: str = "") -> None:
-        from dasktune.dispatching import send
+        from dasktune.dispatch.sending import send
 
         for pause in (2, 5, 10, 0):
             try:

@@ -22,7 +22,7 @@ from dasktune.cli.options import (
     where_to_run,
 )
 from dasktune.errors import UsageError
-from dasktune.failure import Kind, count_kinds
+from dasktune.failure.kind import Kind, count_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

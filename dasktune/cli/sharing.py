@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dasktune.dispatch import Dispatch
+from dasktune.dispatch.dispatch import Dispatch
 from dasktune.errors import DasktuneError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def share(role: str, folder: str, seconds: float, lead: float) -> int:
 def _train(dispatch: Dispatch) -> int:
     """Train the share of this job."""
     from dasktune.cluster.jobs import queue_of
-    from dasktune.share import Shares, Worker, note
+    from dasktune.dispatch.share import Shares, Worker, note
 
     order = dispatch.order()
     place = int(os.environ[queue_of(order.cluster).index])
@@ -72,7 +72,7 @@ def _prepare(dispatch: Dispatch) -> int | None:
 
 def _finish(dispatch: Dispatch) -> int | None:
     """Collate, or send another array."""
-    from dasktune.dispatching import send
+    from dasktune.dispatch.sending import send
 
     def send_on(count: int) -> None:
         number = send(dispatch, ("train", "finish"), count=count)
@@ -94,8 +94,8 @@ def _array(dispatch: Dispatch) -> tuple[dict[str, Any], Any]:
     """Load the sweep as it was sent."""
     from dasktune.cli.making import display_of, make
     from dasktune.cli.options import change_folder, open_sweep, split_words
+    from dasktune.dispatch.sharing import Array
     from dasktune.run import Options
-    from dasktune.sharing import Array
 
     order = dispatch.order()
     os.chdir(order.folder)

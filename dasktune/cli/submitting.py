@@ -17,7 +17,7 @@ from dasktune.cli.options import (
     split_words,
     where_to_run,
 )
-from dasktune.dispatch import Dispatch, Order, dispatches, newest
+from dasktune.dispatch.dispatch import Dispatch, Order, dispatches, newest
 from dasktune.errors import UsageError
 
 
@@ -111,7 +111,7 @@ def _queue_and_rest(
 def _print_jobs(order: Order) -> int:
     import tempfile
 
-    from dasktune.dispatching import scripts
+    from dasktune.dispatch.sending import scripts
 
     with tempfile.TemporaryDirectory() as scratch:
         for script in scripts(Dispatch.create(scratch, order)):
@@ -122,7 +122,7 @@ def _print_jobs(order: Order) -> int:
 def _send(dispatch: Dispatch, options: dict[str, Any]) -> int:
     import shutil
 
-    from dasktune.dispatching import roles_of, send
+    from dasktune.dispatch.sending import roles_of, send
 
     order = dispatch.order()
     try:
@@ -177,7 +177,7 @@ def without_settings(words: tuple[str, ...]) -> list[str]:
 def _refuse_twice(root: str, order: Order) -> None:
     """Refuse to send what is on its way already: both would train the same."""
     from dasktune.cluster.jobs import look, queue_of
-    from dasktune.dispatching import standing
+    from dasktune.dispatch.sending import standing
 
     for dispatch in dispatches(root):
         if dispatch.ended() is not None:
@@ -197,8 +197,8 @@ def _refuse_twice(root: str, order: Order) -> None:
 @pipeline_options
 def attach(**options: Any) -> int:
     """Follow a submitted sweep until it ends, and give its exit code; Ctrl-C only lets go."""
-    from dasktune.attach import attach as follow
     from dasktune.cluster.jobs import look, queue_of
+    from dasktune.dispatch.attach import attach as follow
 
     change_folder(options["folders"])
     root, dispatch = _find(options)
@@ -217,7 +217,7 @@ def cancel(now: bool, **options: Any) -> int:
     """End a submitted sweep and its workers: what trains is left at its next checkpoint."""
     from dasktune.cluster.jobs import cancel as cancel_jobs
     from dasktune.cluster.jobs import look, queue_of
-    from dasktune.dispatching import standing
+    from dasktune.dispatch.sending import standing
     from dasktune.runfolder import RunFolder, run_folders
 
     change_folder(options["folders"])

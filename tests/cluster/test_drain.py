@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from dasktune import drain, pace
+from dasktune import drain
+from dasktune.failure import pace
 
 
 def test_a_worker_that_is_told_to_leave_moves_its_trial_and_loses_nothing(driver):

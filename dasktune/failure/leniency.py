@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dasktune.failure import MEMORY, Kind, Setback
+from dasktune.failure.kind import MEMORY, Kind, Setback
 
 MOST_DEATHS = 3
 """Times that a worker process may die under a trial, for no reason outside, before it counts."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from dasktune.dispatch import Dispatch, Job, Order, Role
+from dasktune.dispatch.dispatch import Dispatch, Job, Order, Role
 from dasktune.errors import ClusterError, UsageError
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ import click
 
 from dasktune.collate import collate
 from dasktune.commit import write_atomically
-from dasktune.dispatch import Dispatch
+from dasktune.dispatch.dispatch import Dispatch
+from dasktune.dispatch.share import Shares, noted, units_of
 from dasktune.outcome import Outcome, TargetFailed
 from dasktune.plan import Plan, Request, State
 from dasktune.run import Options, Summary, groups_of, make
 from dasktune.runfolder import RunFolder
-from dasktune.share import Shares, noted, units_of
 from dasktune.store import saved_epochs
 from dasktune.sweep import Sweep
 from dasktune.watch import Observer

@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 
-from dasktune.failure import Kind
+from dasktune.failure.kind import Kind
 
 _LOOK_EVERY = 0.1  # seconds
 _KEPT = 7 * 24 * 3600.0  # seconds that the locks of a run are kept

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dasktune import drain
-from dasktune.failure import Kind, Setback
+from dasktune.failure.kind import Kind, Setback
 
 TIME_WORDS = (drain.TIME_IS_OVER, "SIGUSR1")
 """Why a worker leaves whose walltime, or lifetime, ends; SIGUSR1 is the warning of Slurm."""

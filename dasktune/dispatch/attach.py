@@ -14,8 +14,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from dasktune.dispatch import Dispatch
-from dasktune.dispatching import standing
+from dasktune.dispatch.dispatch import Dispatch
+from dasktune.dispatch.sending import standing
 from dasktune.look import Look
 from dasktune.outcome import Outcome
 from dasktune.runfolder import run_folders
