@@ -10,7 +10,7 @@ FOLDER = "/usr/local/lib/dasktune-pbs/bin"
 """Where scripts/install-pbs-commands puts qsub, qstat and qdel."""
 
 # They know no GPUs, and give a node's name where PBS gives the server's.
-HERE = ("-O", "host=127.0.0.1", "-O", "memory=300MB", "-O", "gpus=0")
+HERE = ("-O", "host=127.0.0.1", "-O", "memory=1GB", "-O", "gpus=0")
 
 
 @pytest.fixture
