@@ -156,16 +156,14 @@ def _there(path: str) -> str | None:
 def _submitted(root: str) -> str:
     """Tell how a sweep stands that was submitted; nothing if none was."""
     from dasktune.dispatch.dispatch import dispatches, newest
-    from dasktune.dispatch.sending import standing
+    from dasktune.dispatch.sending import ask, standing
 
     dispatch = newest(dispatches(root))
     if dispatch is None:
         return ""
     if dispatch.ended() is not None:
         return standing(dispatch, None).text
-    from dasktune.cluster.jobs import look, queue_of
-
-    return standing(dispatch, look(queue_of(dispatch.order().cluster))).text
+    return ask(dispatch).text
 
 
 def _specs(sweep: Sweep) -> tuple[TrialSpec, ...]:

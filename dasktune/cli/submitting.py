@@ -176,14 +176,13 @@ def without_settings(words: tuple[str, ...]) -> list[str]:
 
 def _refuse_twice(root: str, order: Order) -> None:
     """Refuse to send what is on its way already: both would train the same."""
-    from dasktune.cluster.jobs import look, queue_of
-    from dasktune.dispatch.sending import standing
+    from dasktune.dispatch.sending import ask
 
     for dispatch in dispatches(root):
         if dispatch.ended() is not None:
             continue
         other = dispatch.order()
-        stands = standing(dispatch, look(queue_of(other.cluster)))
+        stands = ask(dispatch)
         if stands.state == "lost":
             dispatch.end(2, "its jobs were gone from the queue")
         elif (other.words, other.sources) == (order.words, order.sources):
@@ -216,8 +215,8 @@ def attach(**options: Any) -> int:
 def cancel(now: bool, **options: Any) -> int:
     """End a submitted sweep and its workers: what trains is left at its next checkpoint."""
     from dasktune.cluster.jobs import cancel as cancel_jobs
-    from dasktune.cluster.jobs import look, queue_of
-    from dasktune.dispatch.sending import standing
+    from dasktune.cluster.jobs import queue_of
+    from dasktune.dispatch.sending import ask, standing
     from dasktune.runfolder import RunFolder, run_folders
 
     change_folder(options["folders"])
@@ -231,10 +230,12 @@ def cancel(now: bool, **options: Any) -> int:
     shared.interrupt("cancelled")
     if not now:
         click.echo("asked it to end; what trains goes on to its next checkpoint")
-        while dispatch.ended() is None:
-            stands = standing(dispatch, look(queue))
-            if stands.state != "running":
+        misses = 0  # a queue that is busy may list nothing for a moment; to kill would be too much
+        while dispatch.ended() is None and misses < 5:
+            stands = ask(dispatch)
+            if stands.state == "waiting":
                 break
+            misses = misses + 1 if stands.state == "lost" else 0
             time.sleep(1)
     workers = [number for run in run_folders(root) for number in run.queued()]
     cancel_jobs(queue, [*numbers, *workers] if now else numbers)

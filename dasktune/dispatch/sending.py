@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -117,6 +118,19 @@ def _steps(
         words += ["--seconds", str(request.seconds), "--lead", str(request.lead)]
         log = "" if array else f"{folder}/log.txt"
         yield {"words": words, "request": request, "log": log, "array": array}
+
+
+def ask(dispatch: Dispatch) -> Standing:
+    """Ask the queue how a dispatch stands; what it does not list at once may only be late."""
+    from dasktune.cluster.jobs import look, queue_of
+
+    queue = queue_of(dispatch.order().cluster)
+    for pause in (1, 1, 0):
+        found = standing(dispatch, look(queue))
+        if found.state != "lost":
+            break
+        time.sleep(pause)
+    return found
 
 
 def standing(dispatch: Dispatch, seen: Mapping[str, Seen] | None) -> Standing:

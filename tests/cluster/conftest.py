@@ -223,7 +223,7 @@ def slurm_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 class Slurm:
     """The real Slurm, with the options that send a sweep to it."""
 
-    options = ("--cluster", "slurm", "-O", "host=127.0.0.1", "-O", "memory=200MB")
+    options = ("--cluster", "slurm", "-O", "host=127.0.0.1", "-O", "memory=1GB")
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -10,7 +10,7 @@ FOLDER = "/usr/local/lib/dasktune-pbs/bin"
 """Where scripts/install-pbs-commands puts qsub, qstat and qdel."""
 
 # They know no GPUs, and give a node's name where PBS gives the server's.
-HERE = ("-O", "host=127.0.0.1", "-O", "memory=300MB", "-O", "gpus=0")
+HERE = ("-O", "host=127.0.0.1", "-O", "memory=1GB", "-O", "gpus=0")
 
 
 @pytest.fixture
@@ -38,9 +38,9 @@ def test_a_job_that_is_deleted_is_replaced_and_its_trial_goes_on(driver, pbs, co
 
 def test_a_sweep_is_submitted_and_cancelled_there(driver, pbs):
     """The driver's job sends the workers' jobs, from within the queue."""
-    driver.run("submit", "pbs", *HERE, "-O", "driver-memory=300MB", "-j1", "a=1", "epochs=500")
+    driver.run("submit", "pbs", *HERE, "-O", "driver-memory=1GB", "-j1", "a=1", "epochs=500")
     driver.wait_until(lambda: len(driver.words("epoch")) > 2)
-    assert "pbs job" in driver.run("status", "epochs=500")
+    driver.wait_until(lambda: "pbs job" in driver.run("status", "epochs=500"))
     driver.run("cancel")
     assert "cancelled" in driver.run("attach", code=2)
     pbs.empty()

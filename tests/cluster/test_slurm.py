@@ -236,7 +236,7 @@ class TestContract(ClusterContract):
     """What every cluster keeps."""
 
     word = "slurm"
-    settings: ClassVar = {"host": "127.0.0.1", "memory": "200MB"}
+    settings: ClassVar = {"host": "127.0.0.1", "memory": "1GB"}
 
     @pytest.fixture(autouse=True)
     def there(self, slurm, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 
-HERE = ("-O", "host=127.0.0.1", "-O", "memory=200MB", "-O", "driver-memory=300MB")
+HERE = ("-O", "host=127.0.0.1", "-O", "memory=1GB", "-O", "driver-memory=1GB")
 
 
 def epochs(driver):
