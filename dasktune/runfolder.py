@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import pickle
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -151,6 +153,13 @@ class RunFolder:
     def told(self) -> dict[str, Any] | None:
         """Read how the run stands; None where nothing is told, or what is told is damaged."""
         return self._get("live")
+
+    def silent_for(self) -> float:
+        """Give the seconds since its driver told how the run stands; infinite if it never did."""
+        try:
+            return time.time() - os.stat(f"{self.path}/live.json").st_mtime
+        except OSError:
+            return math.inf
 
     def tell_curves(self, curves: dict[str, Any]) -> None:
         """Put the curves of the trials in training, as far as they are known, into a file."""

@@ -186,7 +186,7 @@ def rows_of(store: Store, outcome: Outcome) -> list[tuple[int, dict[str, float]]
     try:
         stamp = store.stamp(store.trained(outcome.target.removeprefix("trained/"), outcome.key))
         curve = thin(stamp.body["result"]["curve"], sys.maxsize) if stamp is not None else {}
-    except (DasktuneError, KeyError, TypeError, ValueError):
+    except (DasktuneError, OSError, KeyError, TypeError, ValueError):
         return []
     rows: dict[int, dict[str, float]] = {}
     for metric, (epochs, values) in curve.items():

@@ -117,7 +117,7 @@ class Tries:
         stop while it waited to be alone.
         """
         with among(self._run_name, self._alone, lambda: not self._must_not_start()):
-            yield self._alone is None or not self._must_not_start()
+            yield not self._must_not_start()
 
     def _must_not_start(self) -> bool:
         return drain.requested() or self._run.stopping()

@@ -71,6 +71,7 @@ class Watch:
         self._observe: Observer | None = observe
         self._lock = threading.RLock()
         self._told: set[str] = set()  # targets whose end was told
+        self._ends: set[tuple[str, str]] = set()  # the same with their keys, one a budget
         self._client: Client | None = None
         self._missed: list[dict[str, Any]] = []  # what the page is told once there is one
         self._news = True
@@ -98,9 +99,12 @@ class Watch:
         if event["event"] == "ended":
             event = {"event": "finished", "outcome": Outcome(**event["outcome"])}
         if event["event"] == "finished":
-            if event["outcome"].target in self._told:
+            # A worker's word of a rung may come when the driver has gone on to the next one.
+            end = (event["outcome"].target, event["outcome"].key)
+            if end[0] in self._told or (end[1] and end in self._ends):
                 return False
-            self._told.add(event["outcome"].target)
+            self._told.add(end[0])
+            self._ends.add(end)
         elif event["event"] == "rung":
             self._told.difference_update(f"trained/{trial}" for trial in event["trials"])
         elif event.get("target", "") in self._told:
@@ -228,7 +232,7 @@ def _known(store: Store, outcomes: Sequence[Outcome], points: int) -> Any:
                     "curve": thin(curve, points) if points else {},
                 },
             )
-        except (DasktuneError, AssertionError, KeyError, TypeError, ValueError):
+        except (DasktuneError, AssertionError, OSError, KeyError, TypeError, ValueError):
             continue
 
 

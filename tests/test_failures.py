@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -532,3 +535,31 @@ def test_who_must_be_alone_waits_for_the_others_and_they_for_it(tmp_path, monkey
             assert next(refused, "none") == "none"
     with among("run", Kind.HOST_MEMORY, lambda: pytest.fail("nobody is there")):
         pass
+
+
+def test_a_file_that_cannot_be_read_for_a_moment_is_no_word_of_another_attempt(
+    tmp_path, monkeypatch
+):
+    """Too many open files, or a network file system that hiccups."""
+    attempt = Attempt(RunFolder(str(tmp_path / "run")), "a-k")
+
+    def broken(*args, **more):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", broken)
+        held = attempt.holds()
+    assert held
+
+
+def test_a_link_in_the_place_of_the_locks_is_not_followed(tmp_path, monkeypatch):
+    """Or who planted it would have folders of ours swept."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    old = tmp_path / "home" / "thesis"
+    old.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    (tmp_path / f"dasktune-locks-{os.getuid()}").symlink_to(tmp_path / "home")
+    with contextlib.suppress(OSError), among("run"):
+        pass
+    assert list((tmp_path / "home").iterdir()) == [old]

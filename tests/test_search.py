@@ -470,6 +470,29 @@ def test_what_was_asked_for_stands_even_if_a_sampler_would_propose_another():
     assert not {ask.config for ask in asked} & set(mine)
 
 
+@pytest.mark.parametrize("number", range(5))
+def test_leaders_with_equal_scores_do_not_depend_on_who_came_first(number):
+    """The strategy is synchronous: the same replicates are asked for with any number of workers."""
+    space = dt.Space(a=dt.choice(*range(6)))
+
+    def leaders(order):
+        search = dt.ReplicateBest(2, 3).start(Draws.of(space.grid(), 0), 3)
+        asks = search.ask(100)
+        order.shuffle(asks)
+        for ask in asks:
+            search.tell(ask, 0.5)
+        return [ask.config for ask in search.ask(100)]
+
+    assert leaders(random.Random(number)) == leaders(random.Random(99))
+
+
+@pytest.mark.parametrize("first", [dt.Race(8, first=3, n=10), dt.PBT(4)])
+def test_what_has_no_one_score_for_a_config_is_not_replicated(first):
+    """A race asks for one replicate at a time; a population's configs have parents."""
+    with pytest.raises(SearchError, match="which does not"):
+        dt.ReplicateBest(2, 5, first)
+
+
 class TestReplicateBest(StrategyContract):
     """The contract."""
 

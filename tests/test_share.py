@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import dasktune as dt
-from dasktune.dispatch.dispatch import Dispatch, Order
+from dasktune.dispatch.dispatch import Dispatch, Order, dispatches
 from dasktune.dispatch.share import Shares, Worker, note, noted
 from dasktune.dispatch.sharing import Array
 from dasktune.outcome import Outcome
@@ -225,3 +225,11 @@ def test_what_cannot_be_submitted_is_refused(project, words, told):
     result = project.run_cli(["submit", *queue, "-f", str(project.file), *words])
     assert result.code == 2
     assert told in result.err
+
+
+def test_a_dispatch_that_is_being_made_is_not_listed(project):
+    """Without its order it cannot be asked how it stands."""
+    array = array_of(project.sweep())
+    os.makedirs(f"{os.path.dirname(array.dispatch.path)}/29990101-000000-beef")
+    assert dispatches(array.sweep.store.root) == [array.dispatch]
+    assert os.stat(array.dispatch.path).st_mode & 0o077 == 0

@@ -311,6 +311,26 @@ def test_messages_of_other_runs_on_the_scheduler_are_not_ours(project, tmp_path)
     assert [event["event"] for event in seen] == ["started", "finished"]
 
 
+def test_a_late_word_of_an_earlier_rung_is_not_the_end_of_the_next(project, tmp_path):
+    """The worker's message comes when the driver has gone on; the budgets have their own keys."""
+    sweep = project.sweep()
+    plan = sweep.plan()
+    from dasktune.board import Board
+
+    board = Board.of(plan, sweep.pipeline.objective, "ours", str(project.root), 0.0)
+    seen = []
+    watch = Watch(board, plan, RunFolder(str(tmp_path / "r")), seen.append)
+    trial = next(iter(board.rows))
+    first, second = (Outcome(f"trained/{trial}", key, value=1.0) for key in ("k1", "k3"))
+    watch({"event": "finished", "outcome": first})
+    watch({"event": "rung", "trials": {trial: {}}, "budget": 3, "plan": plan})
+    watch.from_scheduler({"event": "ended", "outcome": vars(first), "run": "ours"})
+    watch.from_scheduler({"event": "started", "target": f"trained/{trial}", "run": "ours"})
+    watch({"event": "finished", "outcome": second})
+    assert [event["event"] for event in seen] == ["finished", "rung", "started", "finished"]
+    assert seen[-1]["outcome"].key == "k3"
+
+
 def test_kept_trials_count_for_the_best_so_far(project):
     """A resumed sweep knows what was reached before."""
     project.make("a=2")

@@ -55,8 +55,10 @@ class _Driver:
         self._dispatch.begin({"host": socket.gethostname(), "pid": os.getpid(), "job": mine})
         now = time.strftime("%Y-%m-%d %H:%M:%S")
         click.echo(f"dasktune: {now}, the driver begins as job {mine} on {socket.gethostname()}")
-        for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._told)
+        # Grid Engine's word ahead of the end, which a run takes as gently as the other.
+        signal.signal(signal.SIGUSR2, lambda number, frame: signal.raise_signal(signal.SIGTERM))
         signal.signal(signal.SIGUSR1, self._leave)
         threading.Thread(target=self._watch, daemon=True).start()
         try:
@@ -88,7 +90,8 @@ class _Driver:
         """Tell what became of it, and cancel or send the job that is to go on."""
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
-        if code >= 0 or self._cancelling:
+        # An error while it leaves is no end: a real one comes again where it goes on.
+        if code == 0 or (code > 0 and not self._leaving) or self._cancelling:
             self._dispatch.end(2 if code < 0 else code, "cancelled" if code < 0 else "")
             self._take_back()
             return 2 if code < 0 else code

@@ -38,6 +38,8 @@ def share(role: str, folder: str, seconds: float, lead: float) -> int:
     except DasktuneError as error:
         dispatch.end(error.exit_code, str(error))
         raise
+    if code is not None and code < 0:
+        return 128 - code  # the queue took the job away, and may start it again
     if code is not None:
         dispatch.end(code)
     return code or 0
@@ -87,7 +89,7 @@ def _finish(dispatch: Dispatch) -> int | None:
 def _conclude(array: Any, summary: Any, options: dict[str, Any]) -> int:
     from dasktune.cli.making import conclude
 
-    return abs(conclude(array.sweep, summary, options))
+    return conclude(array.sweep, summary, options)
 
 
 def _array(dispatch: Dispatch) -> tuple[dict[str, Any], Any]:

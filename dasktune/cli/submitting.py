@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,10 @@ from dasktune.cli.options import (
 )
 from dasktune.dispatch.dispatch import Dispatch, Order, dispatches, newest
 from dasktune.errors import UsageError
+from dasktune.failure.tolerance import Tolerance
+
+if TYPE_CHECKING:
+    from dasktune.runfolder import RunFolder
 
 
 @click.command(
@@ -156,7 +160,17 @@ def _check_array(options: dict[str, Any], targets: list[str], in_job: bool, sear
         raise UsageError("--array and --in-job exclude each other; give one of them.")
     if targets not in ([], ["all"]):
         raise UsageError(f"--array makes 'all', but got {' '.join(targets)}.")
-    needs_driver = {"trial_timeout": "--trial-timeout", "track": "--track", "pack": "--pack"}
+    needs_driver = {
+        "trial_timeout": "--trial-timeout",
+        "give_up_after": "--give-up-after",
+        "track": "--track",
+        "pack": "--pack",
+    }
+    if Tolerance.configured(trial_timeout=options["trial_timeout"]).trial_timeout:
+        raise UsageError(
+            "--array takes no --trial-timeout, nor 'dasktune.trial-timeout' of the configuration: "
+            "its jobs have nobody who starts a worker again. Submit without --array."
+        )
     for name, word in {"always_make": "-B", "old": "-o", "new": "-W", **needs_driver}.items():
         if options[name]:
             raise UsageError(f"--array takes no {word}; submit without --array.")
@@ -183,7 +197,7 @@ def _refuse_twice(root: str, order: Order) -> None:
             continue
         other = dispatch.order()
         stands = ask(dispatch)
-        if stands.state == "lost":
+        if stands.state == "lost" and dispatch.jobs():
             dispatch.end(2, "its jobs were gone from the queue")
         elif (other.words, other.sources) == (order.words, order.sources):
             raise UsageError(
@@ -237,12 +251,22 @@ def cancel(now: bool, **options: Any) -> int:
                 break
             misses = misses + 1 if stands.state == "lost" else 0
             time.sleep(1)
-    workers = [number for run in run_folders(root) for number in run.queued()]
+    workers = [
+        number for run in run_folders(root) if _drives(dispatch, run) for number in run.queued()
+    ]
     cancel_jobs(queue, [*numbers, *workers] if now else numbers)
     dispatch.end(2, "cancelled")
     shared.remove()
     click.echo(standing(dispatch, None).text)
     return 0
+
+
+def _drives(dispatch: Dispatch, run: RunFolder) -> bool:
+    """Say whether a run is the one that a dispatch's driver drives."""
+    driver, told = dispatch.driver(), run.told()
+    if driver is None or told is None:
+        return False
+    return all(told.get(name) == driver.get(name) for name in ("host", "pid"))
 
 
 def _find(options: dict[str, Any]) -> tuple[str, Dispatch]:

@@ -127,7 +127,8 @@ class Jobs:
         """
         job = self._job(words, request, log, after, array)
         path = f"{self._demand.folder}/job-{os.urandom(3).hex()}.sh"
-        with open(path, "w") as file:
+        # For its user alone: a prologue may hold secrets.
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o700), "w") as file:
             file.write(job.job_script())
         try:
             told = asyncio.run(job._submit_job(path))

@@ -124,6 +124,7 @@ class Dispatch:
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
         made = cls(f"{root}/dispatched/{name}")
         os.makedirs(made.path)
+        os.chmod(made.path, 0o700)  # a user's settings may hold secrets
         made._write("order.json", asdict(order))
         return made
 
@@ -206,7 +207,8 @@ def dispatches(root: str) -> list[Dispatch]:
         names = sorted(os.listdir(f"{root}/dispatched"))
     except OSError:
         return []
-    return [Dispatch(f"{root}/dispatched/{name}") for name in names]
+    found = [Dispatch(f"{root}/dispatched/{name}") for name in names]
+    return [one for one in found if os.path.exists(f"{one.path}/order.json")]  # made as a whole
 
 
 def newest(found: Sequence[Dispatch]) -> Dispatch | None:

@@ -82,12 +82,11 @@ def send(dispatch: Dispatch, roles: Sequence[Role], *, after: str = "", count: i
     try:
         for step in _steps(dispatch, jobs, roles, count):
             number = jobs.submit(**step, after=sent[-1] if sent else after)
+            dispatch.add(Job(number, roles[len(sent)]))  # at once, or it would look lost
             sent.append(number)
     except ClusterError:
         cancel(jobs.queue, sent)
         raise
-    for role, number in zip(roles, sent, strict=True):
-        dispatch.add(Job(number, role))
     return sent[0]
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-
-import click
 
 from dasktune.collate import collate
 from dasktune.commit import write_atomically
@@ -99,16 +98,19 @@ class Array:
             for target in plan.trials()
             if target.state is not State.DONE and not _final(told.get(target.name))
         ]
+        gave_up = ""
         if left and not self.run.stopping():
             if self._note_progress(plan):
                 units = self._cut(Shares.load(self.dispatch.path).round + 1)
                 send(max(1, min(units, self.dispatch.order().count)))
                 return None
-            text = f"{len(left)} trials are left, none of which got on; submit again to go on"
-            click.echo(f"dasktune: {text}")
+            gave_up = f"{len(left)} trials are left, none of which got on; submit again to go on"
         summary = make(self.sweep, None, self.options, self.observe, drive=_collating(told))
-        self.run.remove()
-        self._clean()
+        if gave_up:
+            summary.gave_up = summary.gave_up or gave_up
+        if not summary.interrupted:  # or this job may be started again
+            self.run.remove()
+            self._clean()
         for name, outcome in told.items():
             if outcome.status == "ok" and name in plan.targets:
                 summary.outcomes.setdefault(name, outcome)
@@ -121,7 +123,8 @@ class Array:
         for name in os.listdir(path):
             if name.startswith("claims-"):
                 shutil.rmtree(f"{path}/{name}", ignore_errors=True)
-        os.unlink(f"{path}/shares.pickle")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{path}/shares.pickle")
 
     def _note_progress(self, plan: Plan) -> bool:
         """Note how far the trials are, and say whether that is further than before."""

@@ -13,6 +13,7 @@ import fcntl
 import gc
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -108,9 +109,11 @@ def _folder(run: str) -> str:
     """Give a folder of this machine that only this user can write into."""
     home = _home()
     folder = f"{home}/{run}"
-    if not os.path.isdir(folder):
+    if os.path.islink(home) or not os.path.isdir(folder):
         os.makedirs(home, mode=0o700, exist_ok=True)
-        if os.stat(home).st_uid != os.getuid():
+        found = os.lstat(home)  # not what somebody's link points at
+        ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+        if not ours or found.st_mode & 0o022:
             raise PermissionError(home)
         for entry in os.scandir(home):
             if time.time() - entry.stat().st_mtime > _KEPT:

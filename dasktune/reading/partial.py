@@ -83,7 +83,9 @@ def read_partial(store: Store, wanted: str = "") -> xr.Dataset:
             rows[stamp.target] = (stamp.body["finished"], outcome, stamp.body, stamp)
     curves: dict[str, Any] = {}
     for trial in running:
-        if trial.version == chosen and f"trained/{trial.spec.id}" not in rows:
+        row = rows.get(f"trained/{trial.spec.id}")
+        if trial.version == chosen and (row is None or row[3] is None):
+            rows.pop(f"trained/{trial.spec.id}", None)  # it failed before, and is tried again
             curves[trial.spec.id] = trial.curve
     going = [trial for trial in running if trial.spec.id in curves]
     ordered = sorted(rows.values(), key=lambda row: (row[0], row[1].target))
@@ -98,6 +100,10 @@ def read_partial(store: Store, wanted: str = "") -> xr.Dataset:
     )
     dataset.attrs["partial"] = len(damaged)
     return with_front(dataset)
+
+
+SILENT = 300.0
+"""Seconds after which a driver that tells nothing is gone; it tells something each ten."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +153,8 @@ def read_running(store: Store) -> Iterator[Running]:
         told = folder.told()
         if told is None or driver_is_gone(told) or told.get("over"):
             continue
+        if folder.silent_for() > SILENT:
+            continue  # its driver was on another machine, and died there
         curves = folder.told_curves()
         try:
             board = Board.from_json(told)

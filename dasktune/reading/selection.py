@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dasktune.domain import literal
 from dasktune.errors import UsageError, did_you_mean
 from dasktune.objective import SECONDS, Objective
@@ -132,6 +134,7 @@ def with_objective(dataset: xr.Dataset, text: str) -> xr.Dataset:
         values = dataset["seconds"].values
     else:
         values = last_values(dataset[objective.metric])
+    values = np.where(dataset["status"].values == "ok", values, np.nan)
     changed = changed.assign_coords(objective=("trial", values))
     changed.attrs["objective"] = str(objective)
     return with_front(changed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from dasktune.config import Config
 from dasktune.errors import SearchError, did_you_mean
@@ -50,6 +50,8 @@ class Race(Strategy):
     SearchError
         If an argument cannot be.
     """
+
+    replicating: ClassVar[bool] = True
 
     seeds: int
     first: int = 5

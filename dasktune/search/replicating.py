@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dasktune.config import Config
+from dasktune.errors import SearchError
 from dasktune.search.draws import Draws
 from dasktune.search.standing import Score, ranked
 from dasktune.search.strategy import ALL, Ask, Rung, Search, Strategy, whole
@@ -35,6 +36,11 @@ class ReplicateBest(Strategy):
     def __post_init__(self) -> None:
         whole("best", self.best, 1)
         whole("seeds", self.seeds, 1)
+        if self.first is not None and (self.first.exploits or self.first.replicating):
+            raise SearchError(
+                f"ReplicateBest follows a search that gives each config one score for all its "
+                f"replicates, but got {type(self.first).__name__}, which does not."
+            )
 
     @property
     def max_epochs(self) -> int | None:  # type: ignore[override]
@@ -120,16 +126,20 @@ class _Replicating(Search):
         self._bracket = bracket
         self._open = 0
         self._scores: dict[Config, Score] = {}
+        self._number: dict[Config, int] = {}  # in the order of asking, which no worker changes
         self._leaders: list[Config] | None = None
 
     def ask(self, room: int) -> list[Ask]:
         """Ask what the search asks; when it has ended, ask for its leaders."""
         asks = self._first.ask(room) if self._leaders is None else []
         self._open += len(asks)
+        for ask in asks:
+            self._number.setdefault(ask.config, len(self._number))
         if asks or self._open or self._leaders is not None:
             return asks
-        known = list(self._scores)
-        chosen = ranked(list(self._scores.values()), self._best)
+        # Equal scores must not be told apart by who came first.
+        known = sorted(self._scores, key=lambda config: self._number.get(config, 0))
+        chosen = ranked([self._scores[config] for config in known], self._best)
         self._leaders = [known[i] for i in chosen]
         return [
             Ask(config, self._budget, self._bracket, 1, tuple(range(self._seeds)))
@@ -156,6 +166,7 @@ class _Replicating(Search):
     def again(self, config: Config) -> Ask:
         """Take a config that an earlier run has asked for."""
         self._open += 1
+        self._number.setdefault(config, len(self._number))
         return self._first.again(config)
 
     def past(self) -> Iterator[Ask]:
@@ -163,5 +174,6 @@ class _Replicating(Search):
         for ask in self._first.past():
             before = self._open
             self._open += 1  # which telling takes back
+            self._number.setdefault(ask.config, len(self._number))
             yield ask
             self._open = before

@@ -137,6 +137,8 @@ class Strategy(abc.ABC):
         Whether it can be told scores of several objectives.
     exploits : bool
         Whether a training may begin from the checkpoint of another.
+    replicating : bool
+        Whether it asks for some replicates of a config at a time, and tells them apart.
     """
 
     max_epochs: int | None
@@ -147,6 +149,7 @@ class Strategy(abc.ABC):
     shortens: ClassVar[bool] = True
     multiobjective: ClassVar[bool] = False
     exploits: ClassVar[bool] = False
+    replicating: ClassVar[bool] = False
 
     @abc.abstractmethod
     def rungs(self, max_epochs: int) -> list[Rung]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -14,6 +15,9 @@ import pytest
 import xarray as xr
 
 import dasktune as dt
+from dasktune.reading.partial import SILENT
+from dasktune.reading.selection import with_objective
+from dasktune.runfolder import RunFolder
 
 
 def one_error(result, *words):
@@ -262,3 +266,24 @@ def test_the_model_of_the_best_trial_is_loaded(project):
     assert project.make().code == 0
     model = dt.open(project.root).load_model(into=torch.nn.Linear(2, 1))
     assert model.weight.tolist() == [[2.0, 2.0]]
+
+
+def test_a_trial_without_a_result_is_judged_by_no_objective(project):
+    """One that crashed at once would win by its time."""
+    project.make()
+    dataset = project.dataset()
+    dataset = dataset.assign_coords(status=("trial", np.array(["failed", *["ok"] * 3], object)))
+    for text in ("min seconds", "max score"):
+        judged = with_objective(dataset, text).objective.values
+        assert np.isnan(judged[0])
+        assert np.isfinite(judged[1:]).all()
+
+
+def test_how_long_a_driver_has_told_nothing_is_known(tmp_path):
+    """Nobody here can ask whether one on another machine lives."""
+    folder = RunFolder(str(tmp_path))
+    assert folder.silent_for() == math.inf
+    folder.tell({"host": "elsewhere"})
+    assert folder.silent_for() < SILENT
+    os.utime(tmp_path / "live.json", (0, 0))
+    assert folder.silent_for() > SILENT
