@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
-import xarray as xr
 
 from dasktune.errors import MetricError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 RESERVED = (
     *("trial", "epoch", "objective", "status", "error", "seconds", "finished"),
@@ -62,7 +65,7 @@ class Curve:
         for name in self.names():
             column = [row.get(name) for row in self.rows]
             for value in column:
-                if isinstance(value, xr.DataArray):
+                if _is_array(value):
                     dims[name] = [str(dim) for dim in value.dims]
             columns[name] = [_to_json(value) for value in column]
         return {"epochs": len(self.rows), "columns": columns, "dims": dims}
@@ -77,7 +80,7 @@ class Curve:
             for row, value in zip(curve.rows, column, strict=True):
                 if value is not None:
                     numbers = numbers_of(value)
-                    row[name] = xr.DataArray(numbers, dims=dims) if dims else float(numbers)
+                    row[name] = _array(numbers, dims) if dims else float(numbers)
         return curve
 
 
@@ -109,10 +112,22 @@ def numbers_of(tree: Any) -> Any:
     return np.float64(math.nan if tree is None else tree)
 
 
+def _is_array(value: Any) -> TypeGuard[xr.DataArray]:
+    """Tell an array of xarray's, without importing it: who holds one has done so."""
+    xr = sys.modules.get("xarray")
+    return xr is not None and isinstance(value, xr.DataArray)
+
+
+def _array(numbers: Any, dims: list[str]) -> xr.DataArray:
+    import xarray as xr
+
+    return xr.DataArray(numbers, dims=dims)
+
+
 def _to_json(value: Any) -> Any:
     if value is None:
         return None
-    if isinstance(value, xr.DataArray):
+    if _is_array(value):
         return _to_json(value.values.tolist())
     if isinstance(value, list):
         return [_to_json(item) for item in value]
@@ -126,13 +141,13 @@ def _metric(name: str, value: Any) -> float | xr.DataArray:
             f"a metric's name must be an identifier other than {', '.join(RESERVED)}, "
             f"but got {name!r}."
         )
-    if isinstance(value, xr.DataArray) and value.ndim:
+    if _is_array(value) and value.ndim:
         if value.dtype.kind not in "fiub" or set(value.dims) & {"trial", "epoch"}:
             raise MetricError(
                 f"the metric {name!r} must hold numbers, along other dimensions than trial and "
                 f"epoch, but got {value.dtype} along {value.dims}."
             )
-        return xr.DataArray(value.values.astype(np.float64), dims=value.dims)
+        return type(value)(value.values.astype(np.float64), dims=value.dims)
     detached = value.detach() if hasattr(value, "detach") else value
     shape = getattr(detached, "shape", ())
     if not isinstance(detached, (str, bytes)) and math.prod(shape) == 1:

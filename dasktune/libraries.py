@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import threading
+from collections.abc import Sequence
 
-LIBRARIES = ("torch", "xarray", "zarr", "safetensors.torch", "threadpoolctl", "torch._dynamo")
-"""In the order of their first use; torch._dynamo comes with the first optimizer."""
+TRAINING = (
+    *("torch", "xarray", "dask.array", "zarr"),
+    *("safetensors.torch", "threadpoolctl", "torch._dynamo"),
+)
+"""In the order of their first use; xarray asks for dask.array with its first variable, and
+torch._dynamo comes with the first optimizer."""
+
+READING = ("pandas", "xarray", "dask.array", "zarr", "scipy.special")
+"""What the results are read with when all is over."""
 
 
-def load() -> None:
+def load(names: Sequence[str] = TRAINING) -> None:
     """Import them ahead of their use. What fails here is told where it is needed."""
-    for name in LIBRARIES:
+    for name in names:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+
+
+def load_ahead(names: Sequence[str] = TRAINING) -> None:
+    """Import them beside what is done now."""
+    threading.Thread(target=load, args=(names,), name="dasktune imports", daemon=True).start()

@@ -19,6 +19,7 @@ from dasktune.failure.company import forget
 from dasktune.failure.tolerance import Tolerance
 from dasktune.giveup import GiveUp
 from dasktune.grouping import Candidate, partition
+from dasktune.libraries import READING, load_ahead
 from dasktune.markup import box, table
 from dasktune.notebook import Notebook, in_notebook
 from dasktune.outcome import Alone, Outcome, TargetFailed
@@ -382,6 +383,7 @@ def _run_on_cluster(
     from dasktune.submission import Submission
 
     with connected(sweep, tasks, options, run, watch) as connection:
+        load_ahead(READING)
         jobs = None if connection.own else options.jobs
         submission = Submission(connection.client, plan, tasks, run, jobs, took, connection.slots)
         submission.follow(groups_of(sweep, plan, tasks, options, submission.slots))

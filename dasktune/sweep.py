@@ -11,7 +11,6 @@ import dask
 from dasktune.collate import CollateTask
 from dasktune.config import TrialSpec, Value
 from dasktune.data import Staging
-from dasktune.errors import PipelineError
 from dasktune.facts import facts_of
 from dasktune.failure.tolerance import Tolerance
 from dasktune.graph import Tasks
@@ -19,6 +18,7 @@ from dasktune.inputs import input_digests
 from dasktune.job import TrainTask
 from dasktune.load import find_pipeline, load_module
 from dasktune.pipeline import Pipeline
+from dasktune.pipelinefile import name_of
 from dasktune.plan import Plan, Request, State, Target
 from dasktune.planner import Planner
 from dasktune.preprocess import PreprocessTask
@@ -239,36 +239,3 @@ class Sweep:
         if spec.origin is None or spec.origin.spec is None:
             return None
         return self.pipeline.variables_of(spec.origin.spec)
-
-
-def name_of(file: str) -> str:
-    """Give the name of the pipeline that a file defines."""
-    return os.path.splitext(os.path.basename(file))[0]
-
-
-def find_file(file: str | None) -> str:
-    """Find the pipeline file: the one given, ``pipeline.py``, or the only one in ``pipelines/``.
-
-    Raises
-    ------
-    PipelineError
-        If there is none, or more than one.
-    """
-    if file is not None:
-        return file
-    if os.path.exists("pipeline.py"):
-        return "pipeline.py"
-    names = sorted(
-        name
-        for name in (os.listdir("pipelines") if os.path.isdir("pipelines") else [])
-        if name.endswith(".py") and not name.startswith("_")
-    )
-    if len(names) == 1:
-        return f"pipelines/{names[0]}"
-    if names:
-        files = " or ".join(f"-f pipelines/{name}" for name in names)
-        raise PipelineError(f"there are {len(names)} pipeline files; choose with {files}.")
-    raise PipelineError(
-        "no pipeline file found: there is no pipeline.py and nothing in pipelines/. "
-        "Name one with -f FILE."
-    )

@@ -43,7 +43,7 @@ def dask_setup(worker: Any) -> None:
     """
     if threading.current_thread() is not threading.main_thread():
         return  # a worker inside of the driver, which has its own signals
-    threading.Thread(target=libraries.load, name="dasktune imports", daemon=True).start()
+    libraries.load_ahead()
     drain.reset()
     pace.forget()
     loop = asyncio.get_running_loop()

@@ -163,6 +163,18 @@ def test_help_of_every_command_imports_nothing_heavy():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_planning_and_starting_import_nothing_heavy():
+    """What is up to date is told at once, and workers start before the driver has imported."""
+    code = (
+        "import sys\n"
+        "import dasktune, dasktune.cli.making, dasktune.searching, dasktune.cluster.forkserver\n"
+        "heavy = 'torch', 'distributed', 'xarray', 'pandas', 'zarr', 'scipy', 'bokeh', 'sklearn'\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_colours_are_used_on_a_terminal_only_and_not_against_the_wish(project):
     """NO_COLOR, and a pipe."""
     assert "\x1b[" not in project.cli("plan").out

@@ -91,7 +91,7 @@ def _demand(store: str, options: dict[str, Any]) -> Demand:
     """Give what a trial needs: the pipeline's, if there is one."""
     from dasktune.cluster import Demand
     from dasktune.load import find_pipeline, load_module
-    from dasktune.sweep import find_file
+    from dasktune.pipelinefile import find_file
 
     try:
         pipeline = find_pipeline(load_module(find_file(options["file"])))

@@ -148,8 +148,8 @@ def tolerance_options(command: F) -> F:
 
 def root_of(options: dict[str, Any]) -> str:
     """Name the store of a pipeline; the file need not be loaded for it."""
+    from dasktune.pipelinefile import find_file, name_of
     from dasktune.store import Store
-    from dasktune.sweep import find_file, name_of
 
     return Store.at(options["store"], name_of(find_file(options["file"]))).root
 
@@ -235,7 +235,8 @@ def open_sweep(
     seeds: int | None = None,
 ) -> Sweep:
     """Load the pipeline that the options name, with another strategy if one is named."""
-    from dasktune.sweep import Sweep, find_file
+    from dasktune.pipelinefile import find_file
+    from dasktune.sweep import Sweep
 
     if (best is None) != (seeds is None):
         raise UsageError("--replicate-best and --seeds are given together, or not at all.")

@@ -260,7 +260,7 @@ def _export(dataset: xr.Dataset, kind: str, output: str | None) -> None:
 
 def _store(file: str | None, store: str) -> str:
     """Name the pipeline's store; the file need not be loaded for it."""
-    from dasktune.sweep import find_file
+    from dasktune.pipelinefile import find_file, name_of
 
-    name = os.path.splitext(os.path.basename(find_file(file)))[0]
+    name = name_of(find_file(file))
     return os.path.join(store, name)

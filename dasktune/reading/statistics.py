@@ -71,7 +71,7 @@ def interval(values: Any) -> Interval:
     values : array-like of float
         NaN and infinite ones are left out.
     """
-    from scipy import stats
+    from scipy.special import stdtrit
 
     finite = np.asarray(values, dtype=float)
     finite = finite[np.isfinite(finite)]
@@ -79,13 +79,13 @@ def interval(values: Any) -> Interval:
     mean = float(finite.mean()) if n else float("nan")
     if n < 2:
         return Interval(mean, float("nan"), float("nan"), n)
-    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * finite.std(ddof=1) / np.sqrt(n))
+    half = float(stdtrit(n - 1, (1 + LEVEL) / 2) * finite.std(ddof=1) / np.sqrt(n))
     return Interval(mean, mean - half, mean + half, n)
 
 
 def paired(first: Any, second: Any) -> Difference:
     """Compare two rows of values that belong together pair by pair: first minus second."""
-    from scipy import stats
+    from scipy.special import stdtr
 
     differences = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
     mean = interval(differences)
@@ -96,7 +96,7 @@ def paired(first: Any, second: Any) -> Difference:
     if spread == 0:
         return Difference(mean, 1.0 if mean.mean == 0 else 0.0)
     t = mean.mean / (spread / np.sqrt(mean.n))
-    return Difference(mean, float(2 * stats.t.sf(abs(t), mean.n - 1)))
+    return Difference(mean, float(2 * stdtr(mean.n - 1, -abs(t))))
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ def replicate_matrix(dataset: xr.Dataset) -> tuple[Any, Any]:
 
 def _alike(values: Any, ranked: Any) -> int:
     """Count the configurations whose paired difference to the best may be zero."""
-    from scipy import stats
+    from scipy.special import stdtrit
 
     if len(ranked) < 2:
         return 0
@@ -237,7 +237,7 @@ def _alike(values: Any, ranked: Any) -> int:
     mean = differences.sum(axis=1) / np.maximum(n, 1)
     squares = (np.where(finite, differences - mean[:, None], 0) ** 2).sum(axis=1)
     spread = np.sqrt(squares / np.maximum(n - 1, 1))
-    half = stats.t.ppf((1 + LEVEL) / 2, np.maximum(n - 1, 1)) * spread / np.sqrt(np.maximum(n, 1))
+    half = stdtrit(np.maximum(n - 1, 1), (1 + LEVEL) / 2) * spread / np.sqrt(np.maximum(n, 1))
     return int(((n < 2) | (abs(mean) <= half)).sum())
 
 
