@@ -5,7 +5,7 @@ Building never computes. The nodes are thin: each calls the plain function of it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -128,24 +128,29 @@ class _Writer:
         self.nodes: dict[str, Delayed] = {}
         self.members = {t.target: n for n, group in enumerate(groups) for t in group.tasks}
         self._fused: dict[int, Delayed] = {}  # the nodes of the groups
+        self._delayed: dict[Callable[..., Any], Any] = {}
+
+    def _lazy(self, function: Callable[..., Any]) -> Any:
+        """Give a delayed function; making one takes a name from the system's random numbers."""
+        if function not in self._delayed:
+            self._delayed[function] = delayed(function, pure=False)
+        return self._delayed[function]
 
     def node(self, name: str) -> None:
         """Write the node of a target."""
         key = _key(name) + self.suffix
         with dask.annotate(**self._annotations(name)):
             if name == "preprocessed":
-                node = delayed(preprocess_node, pure=False)(
-                    self.tasks.preprocess, dask_key_name=key
-                )
+                node = self._lazy(preprocess_node)(self.tasks.preprocess, dask_key_name=key)
             elif name in self.members:
-                node = delayed(part_node, pure=False)(
+                node = self._lazy(part_node)(
                     self.tasks.train[name],
                     self._group(self.members[name]),
                     self._need("preprocessed"),
                     dask_key_name=key,
                 )
             elif self.plan.targets[name].spec is not None:
-                node = delayed(train_node, pure=False)(
+                node = self._lazy(train_node)(
                     self.tasks.train[name], self._need("preprocessed"), dask_key_name=key
                 )
             elif name == "trained":
@@ -184,7 +189,7 @@ class _Writer:
     def _group(self, number: int) -> Delayed:
         if number not in self._fused:
             group = self.groups[number]
-            self._fused[number] = delayed(group_node, pure=False)(
+            self._fused[number] = self._lazy(group_node)(
                 group,
                 self._need("preprocessed"),
                 dask_key_name=f"fused-{number}{self.suffix}",
