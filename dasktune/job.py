@@ -391,11 +391,13 @@ class Superseded(Exception):
     """An old copy was asked to publish: another attempt has begun."""
 
 
-def outcome_of(stamp: Stamp, *, made: bool) -> Outcome:
-    """Tell what became of a trial from its stamp."""
+def outcome_of(stamp: Stamp, *, made: bool, objective: Objective | None = None) -> Outcome:
+    """Tell what became of a trial from its stamp; by an objective, if not that of its run."""
     body, result = stamp.body, stamp.body["result"]
     value = None if result["value"] is None else float(result["value"])
-    objective = Objective.parse(body.get("objective", "max value"))
+    if objective is not None:
+        value = objective.last(result["curve"])
+    objective = objective or Objective.parse(body.get("objective", "max value"))
     values = objective.values(result["curve"], stamp.seconds, body.get("resumed_at", 0))
     return Outcome(
         stamp.target,

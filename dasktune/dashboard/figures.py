@@ -7,7 +7,7 @@ from typing import Any
 from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, Legend, Span
 from bokeh.plotting import figure
 
-from dasktune.board import COLOURS
+from dasktune.row import COLOURS
 
 RANKED = ("#e4572e", "#f0932b", "#e2b714")
 """Of the best three."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import html
 
-from dasktune.board import COLOURS, Board
+from dasktune.board import Board
 from dasktune.dashboard.figures import RANKED
+from dasktune.row import COLOURS
 from dasktune.screen import duration
 
 

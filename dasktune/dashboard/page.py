@@ -17,7 +17,7 @@ import numpy as np
 from bokeh.events import DocumentReady
 from bokeh.models import ColumnDataSource, CustomJS, Div, Select
 
-from dasktune.board import COLOURS, Board, Row
+from dasktune.board import Board
 from dasktune.dashboard.figures import (
     CLASSES,
     RANKED,
@@ -32,6 +32,7 @@ from dasktune.dashboard.plugin import Dashboard, Followed
 from dasktune.dashboard.sheets import Sheet, column
 from dasktune.dashboard.style import style, template
 from dasktune.dashboard.workers import worker_rows
+from dasktune.row import COLOURS, Row
 
 SHARE = 0.02
 """Of the scheduler's time that all browsers together may take."""
@@ -271,7 +272,7 @@ class Page:
             "worker": [names.get(row.worker, row.worker) for row in rows],
             "log": [_log_link(board, row) for row in rows],
         }
-        if not new:
+        if not new and len(rows) == len(self.trials.source.data["trial"]):
             self.trials.show(data)
             return
         varied = list(dict.fromkeys(name for row in rows for name in row.axes))

@@ -13,8 +13,8 @@ from bokeh.models import (
     TableColumn,
 )
 
-from dasktune.board import COLOURS
 from dasktune.dashboard.style import style
+from dasktune.row import COLOURS
 
 _STATE = "".join(f"value=='{state}'?'{colour}':" for state, colour in COLOURS.items())
 _ROW = 25  # pixels
