@@ -22,9 +22,10 @@ import numpy as np
 import psutil
 from distributed import Client
 
-from dasktune.board import Board, Row
+from dasktune.board import Board
 from dasktune.events import TOPIC
 from dasktune.objective import Objective
+from dasktune.row import Row
 from dasktune.watch import add_page
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))

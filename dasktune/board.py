@@ -2,78 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dasktune.objective import Objective
+from dasktune.pareto import Front
 from dasktune.plan import Plan, State
-
-STATES = ("done", "kept", "running", "waiting", "failed", "stopped", "interrupted")
-"""What a trial can be: kept from an earlier run, stopped by request, left at a checkpoint."""
-
-COLOURS = {
-    "done": "#2f9e5b",
-    "kept": "#7bc29a",
-    "running": "#3b82d0",
-    "waiting": "#a8b0b9",
-    "failed": "#d64545",
-    "stopped": "#d99a2b",
-    "interrupted": "#b08ad6",
-}
-"""A colour for each state, in all displays that have colours."""
+from dasktune.row import STATES, Row
 
 _ENDED = {"ok": "done", "failed": "failed", "stopped": "stopped", "interrupted": "interrupted"}
 STAGES = ("preprocessed", "trained", "collated")
-
-
-@dataclass
-class Row:
-    """A trial, as it stands.
-
-    Attributes
-    ----------
-    id : str
-        The trial.
-    axes : dict
-        Its hyperparameters and replicate.
-    state : str
-        One of `STATES`.
-    worker, device, log : str
-        Where it is, or was, trained, and the file that takes what it prints.
-    version : str
-        What code, variables and data it is trained with; see `dasktune.keys.version`.
-    epoch, epochs : int or None
-        Epochs reported so far, and in all.
-    value : float or None
-        The objective's metric, as last reported.
-    since, reported, ended : float or None
-        When it started, last reported (by its worker's clock) and ended.
-    epoch_seconds : float or None
-        How long an epoch takes, measured.
-    seconds : float
-        How long it took, once it ended.
-    error : str
-        Why it failed, in one line.
-    """
-
-    id: str
-    axes: dict[str, Any] = field(default_factory=dict)
-    state: str = "waiting"
-    worker: str = ""
-    device: str = ""
-    log: str = ""
-    version: str = ""
-    epoch: int = 0
-    epochs: int | None = None
-    value: float | None = None
-    since: float | None = None
-    ended: float | None = None
-    reported: float | None = None
-    epoch_seconds: float | None = None
-    seconds: float = 0.0
-    error: str = ""
 
 
 class Board:
@@ -96,7 +36,10 @@ class Board:
         For ``preprocessed`` and ``collated``: ``"up to date"``, ``"waiting"``, ``"running"``,
         ``"made"``, ``"unchanged"`` or ``"failed"``, and seconds.
     best : list of (float, float, str)
-        Each time that the best became better: when, the value, the trial.
+        Each time that the best became better: when, the value, the trial. Of several objectives
+        by the first one.
+    front : Front
+        The trials that no other beats in all objectives, if there are several.
     replicate : tuple of str
         Which of the axes are replicates.
     dashboard : str
@@ -118,6 +61,7 @@ class Board:
         self.rows: dict[str, Row] = {}
         self.stages: dict[str, tuple[str, float]] = {}
         self.best: list[tuple[float, float, str]] = []
+        self.front = Front()
         self.replicate: tuple[str, ...] = ()
         self.dashboard = ""
         self.jobs = ""
@@ -218,9 +162,8 @@ class Board:
             known = row.epoch_seconds
             row.epoch_seconds = each if known is None else 0.7 * known + 0.3 * each
         row.epoch, row.reported = max(epoch, row.epoch), time
-        value = event["metrics"].get(self.objective.metric)
-        if value is not None:
-            row.value = value
+        told = [event["metrics"].get(o.metric) for o in self.objective.all]
+        self._set(row, told)
 
     def _finished(self, outcome: Any, now: float) -> None:
         if outcome.target in self.stages:
@@ -234,28 +177,53 @@ class Board:
             state = "kept"
         if row.state == state:
             return  # told already
-        row.seconds, row.error, row.ended = outcome.seconds, outcome.error, now
+        row.seconds, row.failure, row.ended = outcome.seconds, outcome.failure, now
+        row.error = outcome.error
         self._move(row, state)
         if state == "done":
             self._spent = [self._spent[0] + 1, self._spent[1] + outcome.seconds]
         if outcome.value is not None:
-            row.value = outcome.value
+            self._set(row, outcome.values or [outcome.value])
             self._may_be_best(row, now)
 
     def _kept(self, trial: str, known: Mapping[str, Any]) -> None:
         row = self.rows.get(trial)
         if row is not None and row.state == "kept":
-            row.value, row.seconds = known["value"], known["seconds"]
+            self._set(row, known["values"] or [known["value"]])
+            row.seconds = known["seconds"]
             row.epoch = row.epochs = known["epochs"]
             self._may_be_best(row, self.started)
 
+    def _set(self, row: Row, values: Sequence[float | None]) -> None:
+        """Put values into a row; what is not told stays as it was."""
+        before = (*row.values, *[None] * len(values))
+        told = [old if new is None else new for new, old in zip(values, before, strict=False)]
+        if told:
+            row.value, row.others = told[0], tuple(told[1:]) or row.others
+
     def _may_be_best(self, row: Row, now: float) -> None:
-        value = row.value
+        value, sign = row.value, self.objective.sign
         if value is None or value != value:
             return
-        sign = 1 if self.objective.direction == "max" else -1
         if not self.best or sign * value > sign * self.best[-1][1]:
             self.best.append((now, value, row.id))
+        if self.objective.others:
+            self._may_be_on_front(row)
+
+    def _may_be_on_front(self, row: Row) -> None:
+        values = [value for value in row.values if value is not None and math.isfinite(value)]
+        if len(values) == len(self.objective.all):
+            signs = [objective.sign for objective in self.objective.all]
+            self.front.put(row.id, [s * value for s, value in zip(signs, values, strict=True)])
+
+    def leaders(self) -> list[tuple[str, tuple[float, ...]]]:
+        """List the trials on the front, with their values, the best in the first one first."""
+        signs = [objective.sign for objective in self.objective.all]
+        ranked = sorted(self.front.members.items(), key=lambda member: member[1], reverse=True)
+        return [
+            (name, tuple(s * value for s, value in zip(signs, point, strict=True)))
+            for name, point in ranked
+        ]
 
     def _over(self, how: str) -> None:
         self.over = how
@@ -332,6 +300,7 @@ class Board:
             "started": self.started,
             "stages": {name: list(stage) for name, stage in self.stages.items()},
             "best": [list(entry) for entry in (self.best[-1:] if only_running else self.best)],
+            "front": {name: list(point) for name, point in self.front.members.items()},
             "replicate": list(self.replicate),
             "dashboard": self.dashboard,
             "jobs": self.jobs,
@@ -339,7 +308,7 @@ class Board:
             "most_running": self.most_running,
             "spent": self._spent,
             "counts": self.counts(),
-            "rows": [_compact(row) for row in rows],
+            "rows": [row.to_json() for row in rows],
         }
 
     @classmethod
@@ -357,13 +326,13 @@ class Board:
             board.add(Row(**row))
         board.stages = {name: (stage[0], stage[1]) for name, stage in tree["stages"].items()}
         board.best = [(entry[0], entry[1], entry[2]) for entry in tree["best"]]
+        for row in board.rows.values():
+            if objective.others and row.state in ("done", "kept"):
+                board._may_be_on_front(row)
+        for name, point in tree["front"].items():
+            board.front.put(name, point)
         board.dashboard, board.over = tree["dashboard"], tree["over"]
         board.jobs, board.replicate = tree["jobs"], tuple(tree["replicate"])
         board.most_running, board._spent = tree["most_running"], list(tree["spent"])
         board._counts = Counter(tree["counts"])
         return board
-
-
-def _compact(row: Row) -> dict[str, Any]:
-    fields = Row.__dataclass_fields__
-    return {k: v for k, v in asdict(row).items() if v != fields[k].default}

@@ -167,7 +167,7 @@ def _metrics(curves: Sequence[dict[str, Any] | None], epochs: int) -> dict[str, 
 
 def _rows(column: list[Any], dims: list[str]) -> np.ndarray[Any, Any]:
     if not dims:
-        return np.array([numbers_of(value) for value in column], dtype=np.float64)
+        return np.array(column, dtype=np.float64)  # None is NaN, and a word is read
     shape = next(numbers_of(value).shape for value in column if isinstance(value, list))
     rows = np.full((len(column), *shape), np.nan)
     for row, value in zip(rows, column, strict=True):

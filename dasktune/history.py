@@ -50,14 +50,26 @@ def coordinates(
         budgets ``spent``, the epochs that were trained for it, and ``seconds`` (0 if none).
     """
     stamps = [_stamps(store, t, h) for t, h in zip(trials, histories, strict=True)]
-    spent = [sum(epochs_spent(some)) for some in stamps]
     budgets = [max((budget for budget, _ in h.keys), default=0) for h in histories]
     return {
         "budget": ("trial", np.array(budgets, dtype=np.int64)),
         "bracket": ("trial", np.array([h.bracket for h in histories], dtype=np.int64)),
         "rung": ("trial", np.array([h.rung for h in histories], dtype=np.int64)),
         "stopped": ("trial", np.array([h.stopped for h in histories], dtype=object)),
-        "spent": ("trial", np.array(spent, dtype=np.int64)),
+        **costs(stamps),
+    }
+
+
+def costs(stamps: Sequence[Sequence[Stamp]]) -> dict[str, tuple[str, Any]]:
+    """Give what was trained for each trial, over all its budgets, as coordinates on ``trial``.
+
+    Parameters
+    ----------
+    stamps : sequence of sequence of Stamp
+        Of each trial, in ascending order of the budget.
+    """
+    return {
+        "spent": ("trial", np.array([sum(epochs_spent(some)) for some in stamps], dtype=np.int64)),
         "seconds": ("trial", np.array([sum(s.seconds for s in some) for some in stamps])),
     }
 

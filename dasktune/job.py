@@ -23,7 +23,7 @@ from dasktune.failure.kind import Kind, cause_of, kind_of
 from dasktune.failure.tolerance import Tolerance
 from dasktune.fingerprint import digest as digest_of
 from dasktune.fingerprint import key as key_of
-from dasktune.keys import lineage, train_parts
+from dasktune.keys import lineage, train_parts, version
 from dasktune.model import save_card, save_model
 from dasktune.objective import Objective
 from dasktune.outcome import Outcome
@@ -63,6 +63,8 @@ class TrainTask:
     budget : str
         The variable that says for how many epochs to train, if a longer training goes on from a
         shorter one; else ``""``.
+    searched : str
+        The variable that says for how many epochs to train, if a search chooses it; else ``""``.
     origin_variables : dict or None
         The variables of the trial from whose checkpoint this one begins, if it does.
     staging : Staging
@@ -82,6 +84,7 @@ class TrainTask:
     keep_going: bool = False
     tee: bool = False
     budget: str = ""
+    searched: str = ""
     origin_variables: dict[str, Value] | None = None
     staging: Staging = field(default_factory=Staging)
     tolerance: Tolerance = field(default_factory=Tolerance)
@@ -269,6 +272,7 @@ class Job:
             "sources": self.task.sources,
             "axes": dict(self.task.spec.axes()),
             "variables": dict(self.task.variables),
+            "searched": self.task.searched,
             "objective": str(pipeline.objective),
             "result": result,
             "resumed_at": trial.resumed_at,
@@ -306,6 +310,11 @@ class Job:
             "data": self.data.key,
             "versions": versions(),
         }
+
+    @property
+    def version(self) -> str:
+        """Name what this trial has in common with all others of its sweep."""
+        return version(self.parts, self.task.searched)
 
     def interrupted(self, seconds: float, trial: Trial | None = None) -> Outcome:
         """Tell that the trial was left at its checkpoint, or was stopped by request.
@@ -353,6 +362,7 @@ class Job:
         past = [setback.to_json() for setback in self.tries.past]
         axes = dict(self.task.spec.axes())
         about = {"run": self.task.run, "axes": axes, "parts": self.parts, "setbacks": past}
+        about["searched"] = self.task.searched
         self._record.write(outcome, **about, **how)
 
     def keep_log(self, log: str) -> None:
@@ -391,11 +401,13 @@ class Superseded(Exception):
     """An old copy was asked to publish: another attempt has begun."""
 
 
-def outcome_of(stamp: Stamp, *, made: bool) -> Outcome:
-    """Tell what became of a trial from its stamp."""
+def outcome_of(stamp: Stamp, *, made: bool, objective: Objective | None = None) -> Outcome:
+    """Tell what became of a trial from its stamp; by an objective, if not that of its run."""
     body, result = stamp.body, stamp.body["result"]
     value = None if result["value"] is None else float(result["value"])
-    objective = Objective.parse(body.get("objective", "max value"))
+    if objective is not None:
+        value = objective.last(result["curve"])
+    objective = objective or Objective.parse(body.get("objective", "max value"))
     values = objective.values(result["curve"], stamp.seconds, body.get("resumed_at", 0))
     return Outcome(
         stamp.target,

@@ -65,9 +65,18 @@ def lineage(parts: Mapping[str, Any], budget: str) -> str:
     return key("lineage", {**parts, "variables": variables})
 
 
-def version(parts: Mapping[str, Any]) -> str:
-    """Name what all trials of one sweep have in common: code, variables, data."""
-    return digest([parts["code"], parts["variables"], parts["data"]])[:8]
+def version(parts: Mapping[str, Any], searched: str = "") -> str:
+    """Name what all trials of one sweep have in common: code, variables, data.
+
+    Parameters
+    ----------
+    parts : mapping
+        What goes into a trial's key.
+    searched : str
+        The variable in which the trials of a search differ: for how many epochs they train.
+    """
+    variables = {name: value for name, value in parts["variables"].items() if name != searched}
+    return digest([parts["code"], variables, parts["data"]])[:8]
 
 
 def collate_key(

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from dasktune.board import Board
 from dasktune.runfolder import RunFolder, run_folders
-from dasktune.screen import count_words, draw, duration
+from dasktune.screen import best_text, count_words, draw, duration
 
 LOOK_EVERY = 1.0
 """Seconds between two looks; each reads one small file."""
@@ -71,7 +71,9 @@ class Look:
 
     def render(self, width: int = 100) -> Group:
         """Draw the run for a terminal of a width."""
-        parts: list[Any] = [] if self.board is None else [draw(self.board, time.time(), width)]
+        parts: list[Any] = []
+        if self.board is not None:
+            parts.append(draw(self.board, time.time(), width, failures=True))
         if self.silence() > SILENT_AFTER:
             parts.append(Text(f"no news for {duration(self.silence())}", style="yellow"))
         return Group(*parts)
@@ -126,9 +128,7 @@ def _print(board: Board, *, as_json: bool) -> None:
         print(json.dumps(board.to_json(only_running=True)), flush=True)
         return
     words = [text for text, _ in count_words(board)]
-    if board.best:
-        _, value, trial = board.best[-1]
-        words.append(f"best {board.objective.metric} {value:.5g} {trial}")
+    words += filter(None, [best_text(board)])
     left = board.seconds_left(time.time())
     if left:
         words.append(f"about {duration(left)} left")

@@ -8,12 +8,14 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from dasktune.board import COLOURS, Board
+from dasktune.board import Board
 from dasktune.markup import bar, box, table
 from dasktune.objective import Objective
-from dasktune.screen import MOST_RUNNING, count_words, duration
+from dasktune.row import COLOURS
+from dasktune.screen import MOST_RUNNING, count_words, duration, some_leaders
 
 EVERY = 0.5
 """Least number of seconds between two changes of the display."""
@@ -30,7 +32,8 @@ def board_html(board: Board, now: float) -> str:
     """Draw a board for a notebook."""
     words = ", ".join(text for text, _ in count_words(board))
     facts = [(name, state) for name, (state, _) in board.stages.items()]
-    if board.best:
+    metrics = [objective.metric for objective in board.objective.all]
+    if board.best and len(metrics) == 1:
         _, value, trial = board.best[-1]
         facts.append((f"best {board.objective.metric}", f"{value:.5g}  {trial}"))
     left = None if board.over else board.seconds_left(now)
@@ -43,18 +46,29 @@ def board_html(board: Board, now: float) -> str:
         (
             row.id,
             f"{row.epoch}/{row.epochs}" if row.epochs else "",
-            "" if row.value is None else f"{row.value:.5g}",
+            *(f"{v:.5g}" if v is not None else "" for v in _filled(row.values, len(metrics))),
             row.device,
         )
         for row in running[:MOST_RUNNING]
     ]
     if len(running) > MOST_RUNNING:
-        rows.append((f"and {len(running) - MOST_RUNNING} more", "", "", ""))
+        rows.append((f"and {len(running) - MOST_RUNNING} more",))
     parts = [bar(board.counts(), COLOURS), table(facts)]
     if rows:
-        parts.append(table(rows, ["running", "epoch", board.objective.metric, "device"]))
-    parts += [table([(row.id, row.error) for row in board.failures()[:5]])]
+        parts.append(table(rows, ["running", "epoch", *metrics, "device"]))
+    leaders = some_leaders(board)
+    if leaders:
+        head = [f"front so far, of {len(board.front.members)}", *metrics]
+        cells = [(name, *(f"{value:.5g}" for value in values)) for name, values in leaders]
+        parts.append(table(cells, head))
+    failed = board.failures()[:5]
+    if failed:
+        parts.append(table([(row.id, row.failure, row.error) for row in failed], ["failed"]))
     return box(board.pipeline, words, *parts)
+
+
+def _filled(values: Sequence[float | None], count: int) -> list[float | None]:
+    return [*values, *[None] * (count - len(values))]
 
 
 class Notebook:

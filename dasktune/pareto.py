@@ -12,6 +12,46 @@ if TYPE_CHECKING:
 Points = Sequence[Sequence[float]]
 
 
+class Front:
+    """The points that no other one dominates, kept up to date as points come.
+
+    A point of several finite values, larger being better, costs a comparison with each member;
+    only when a member itself changes, all points are looked at again.
+
+    Attributes
+    ----------
+    members : dict of str to tuple of float
+        The points of the front by their names.
+    """
+
+    def __init__(self) -> None:
+        self.members: dict[str, tuple[float, ...]] = {}
+        self._points: dict[str, tuple[float, ...]] = {}
+
+    def put(self, name: str, point: Sequence[float]) -> None:
+        """Add a point, or put another one in its place."""
+        self._points[name] = tuple(point)
+        if name in self.members:
+            self.members = {}
+            for known, values in self._points.items():
+                self._weigh(known, values)
+        else:
+            self._weigh(name, self._points[name])
+
+    def _weigh(self, name: str, point: tuple[float, ...]) -> None:
+        if any(_dominates(member, point) for member in self.members.values()):
+            return
+        beaten = [other for other, member in self.members.items() if _dominates(point, member)]
+        for other in beaten:
+            del self.members[other]
+        self.members[name] = point
+
+
+def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Say whether a point is at least as good as another in all values, and better in one."""
+    return one != other and all(a >= b for a, b in zip(one, other, strict=True))
+
+
 def fronts(points: Points) -> np.ndarray[Any, Any]:
     """Number the non-dominated front of each point, from 1; the first is the Pareto front.
 

@@ -12,10 +12,11 @@ from rich.live import Live
 from rich.text import Text
 
 from dasktune.board import Board
+from dasktune.failure.kind import worded
 from dasktune.objective import Objective
 from dasktune.outcome import Outcome
 from dasktune.plan import Plan
-from dasktune.screen import draw, duration
+from dasktune.screen import draw, duration, values_text
 
 
 class Progress:
@@ -111,15 +112,15 @@ class Lines(Progress):
         count = outcome.target if target.spec is None else f"{self._ended_trials}/{self._todo}"
         verb = target.verb
         if outcome.status == "failed":
-            return f"[{count}] FAILED {verb}  {outcome.error}"
+            return f"[{count}] FAILED {verb}  {worded(outcome.failure, outcome.error)}"
         if outcome.status == "interrupted":
             return f"[{count}] left at its checkpoint: {verb}"
         if outcome.status == "stopped":
             return f"[{count}] {verb}  {outcome.error}"
         if not outcome.made:
             return f"[{count}] {verb}  unchanged"
-        value = "" if outcome.value is None else f"  {self.objective.metric} {outcome.value:.5g}"
-        return f"[{count}] {verb}{value}  {duration(outcome.seconds)}"
+        value = values_text(self.objective, outcome.values or [outcome.value])
+        return "  ".join(filter(None, (f"[{count}] {verb}", value, duration(outcome.seconds))))
 
 
 class JsonLines(Progress):
@@ -177,7 +178,8 @@ class Display(Progress):
         elif event["event"] == "finished" and event["outcome"].status in ("failed", "stopped"):
             outcome: Outcome = event["outcome"]
             word = (f"{outcome.status} ", "bold red" if outcome.status == "failed" else "yellow")
-            self._console.print(Text.assemble(word, outcome.target, "  ", outcome.error))
+            what = worded(outcome.failure, outcome.error)
+            self._console.print(Text.assemble(word, outcome.target, "  ", what))
 
     def render(self) -> Group:
         """Draw the display."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,12 +65,23 @@ def codes_of(pipeline: Pipeline) -> Codes:
     """
     sources = _sources(pipeline)
     codes = {
-        role: _fingerprint(pipeline, role, sources)
+        role: fingerprint(
+            getattr(pipeline, role),
+            sources,
+            uses=pipeline.uses if role == "train" else (),
+            defaults=role not in pipeline.variables,
+        )
         for role in ROLES
         if getattr(pipeline, role) is not None
     }
-    _live[sources.digest] = pipeline
+    with _lock:
+        _keep(sources.digest, pipeline, codes)
     return Codes(sources, codes)
+
+
+def _keep(digest: str, pipeline: Pipeline, codes: Mapping[str, Code]) -> None:
+    _live[digest] = pipeline
+    _held.update(((digest, role), code.digest) for role, code in codes.items())
 
 
 def bring(pipeline: Pipeline, codes: Codes) -> None:
@@ -95,9 +107,7 @@ def bring(pipeline: Pipeline, codes: Codes) -> None:
                 "Restart the workers, and run again."
             )
     with _lock:
-        _live[codes.digest] = pipeline
-        for role, code in codes.codes.items():
-            _checked.add((codes.digest, role, code.digest))
+        _keep(codes.digest, pipeline, codes.codes)
 
 
 def withdraw(codes: Codes) -> None:
@@ -112,15 +122,6 @@ def _sources(pipeline: Pipeline) -> Sources:
     return known() if known is not None else Sources.snapshot(pipeline.train.__module__)
 
 
-def _fingerprint(pipeline: Pipeline, role: str, sources: Sources) -> Code:
-    return fingerprint(
-        getattr(pipeline, role),
-        sources,
-        uses=pipeline.uses if role == "train" else (),
-        defaults=role not in pipeline.variables,
-    )
-
-
 def read_codes(store: Store, digest: str) -> dict[str, Any] | None:
     """Read what `Codes.save` wrote, or None where it is gone."""
     try:
@@ -132,7 +133,7 @@ def read_codes(store: Store, digest: str) -> dict[str, Any] | None:
 
 
 _live: dict[str, Pipeline] = {}
-_checked: set[tuple[str, str, str]] = set()
+_held: dict[tuple[str, str], str] = {}  # digests of code, by that of the sources and the role
 _lock = threading.RLock()
 
 
@@ -162,7 +163,9 @@ def pipeline_of(store: Store, sources_digest: str) -> Pipeline:
                     "this search is in no file, and its parts did not reach this worker. "
                     "Run it again."
                 )
-            _live[sources_digest] = find_pipeline(activate(sources))
+            pipeline = find_pipeline(activate(sources))
+            # At once: another pipeline's file may have the same name, and be loaded next.
+            _keep(sources_digest, pipeline, codes_of(pipeline).codes)
         return _live[sources_digest]
 
 
@@ -187,13 +190,9 @@ def recipe_pipeline(store: Store, sources_digest: str, role: str, code_digest: s
     """
     with _lock:
         pipeline = pipeline_of(store, sources_digest)
-        if (sources_digest, role, code_digest) not in _checked:
-            sources = _sources(pipeline)
-            found = _fingerprint(pipeline, role, sources)
-            if found.digest != code_digest:
-                raise CodeSkewError(
-                    f"this worker holds other code for {role} than the plan was made with. "
-                    "Restart the workers, or the notebook, and run again."
-                )
-            _checked.add((sources_digest, role, code_digest))
+        if _held.get((sources_digest, role)) != code_digest:
+            raise CodeSkewError(
+                f"this worker holds other code for {role} than the plan was made with. "
+                "Restart the workers, or the notebook, and run again."
+            )
         return pipeline

@@ -16,6 +16,7 @@ from dasktune.board import Board
 from dasktune.collate import collation, show
 from dasktune.commit import sweep as sweep_tmp
 from dasktune.failure.company import forget
+from dasktune.failure.kind import worded
 from dasktune.failure.tolerance import Tolerance
 from dasktune.giveup import GiveUp
 from dasktune.grouping import Candidate, partition
@@ -149,7 +150,8 @@ class Summary:
         made = sum(o.status == "ok" and o.made for o in trials.values())
         kept = len(self.plan.trials()) - sum(o.status != "ok" or o.made for o in trials.values())
         rows = [("trained", str(made)), ("kept", str(kept))]
-        rows += [(o.target, o.error) for o in [*self.failures()[:10], *self.stopped()[:10]]]
+        ends = [*self.failures()[:10], *self.stopped()[:10]]
+        rows += [(o.target, worded(o.failure, o.error)) for o in ends]
         key = self.collated_key()
         rows.append(("collated", key or "no"))
         return box(f"Summary of {self.plan.name}", f"exit code {self.exit_code}", table(rows))

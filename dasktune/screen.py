@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from dasktune.board import STAGES, Board, Row
+from dasktune.board import STAGES, Board
+from dasktune.failure.kind import count_kinds, worded
+from dasktune.objective import Objective
+from dasktune.row import Row
 
 MOST_RUNNING = 8
+MOST_LEADERS = 5
+"""Trials that are shown of a front."""
+MOST_FAILURES = 3
 _WIDTH = 30  # of the bar
 _STYLES = {"done": "green", "kept": "dark_green", "running": "cyan", "failed": "red"}
 _STAGE_STYLES = {"waiting": "dim", "running": "cyan", "failed": "red"}
@@ -31,10 +38,45 @@ def duration(seconds: float) -> str:
 
 def count_words(board: Board) -> list[tuple[str, str]]:
     """Name the trials in each state, with a style: ``("12 running", "cyan")``."""
-    return [(f"{n} {state}", _STYLES.get(state, "dim")) for state, n in board.counts().items()]
+    words = []
+    for state, n in board.counts().items():
+        kinds = count_kinds([row.failure for row in board.failures()]) if state == "failed" else ""
+        text = f"{n} {state} ({kinds})" if kinds else f"{n} {state}"
+        words.append((text, _STYLES.get(state, "dim")))
+    return words
 
 
-def draw(board: Board, now: float, width: int = 100) -> Group:
+def values_text(objective: Objective, values: Sequence[float | None], digits: int = 5) -> str:
+    """Write the values of all objectives that are known: ``"score 0.91, loss 0.3"``."""
+    known = zip(objective.all, values, strict=False)
+    return ", ".join(f"{o.metric} {v:.{digits}g}" for o, v in known if v is not None)
+
+
+def best_text(board: Board) -> str:
+    """Name the best so far in a few words; of several objectives, what their front spans."""
+    leaders = board.leaders()
+    if leaders:
+        columns = zip(*(values for _, values in leaders), strict=True)
+        spans = [
+            f"{o.metric} {(max if o.sign > 0 else min)(column):.5g}"
+            + (f" to {(min if o.sign > 0 else max)(column):.5g}" if len(leaders) > 1 else "")
+            for o, column in zip(board.objective.all, columns, strict=True)
+        ]
+        return f"front of {len(leaders)}: {', '.join(spans)}"
+    if not board.best or board.objective.others:
+        return ""
+    _, value, trial = board.best[-1]
+    return f"best {board.objective.metric} {value:.5g} {trial}"
+
+
+def some_leaders(board: Board) -> list[tuple[str, tuple[float, ...]]]:
+    """Choose a few trials of the front, spread from one end of it to the other."""
+    leaders = board.leaders()
+    count = min(len(leaders), MOST_LEADERS)
+    return [leaders[i * (len(leaders) - 1) // max(1, count - 1)] for i in range(count)]
+
+
+def draw(board: Board, now: float, width: int = 100, *, failures: bool = False) -> Group:
     """Draw a board: a line a stage, the running trials, the best so far, the time left.
 
     Parameters
@@ -45,6 +87,8 @@ def draw(board: Board, now: float, width: int = 100) -> Group:
         The time, in seconds since 1970.
     width : int
         Of the terminal, in characters.
+    failures : bool, default False
+        Whether to tell of the last few failures as well.
     """
     stages = Table.grid(padding=(0, 2))
     for name in STAGES:
@@ -54,22 +98,35 @@ def draw(board: Board, now: float, width: int = 100) -> Group:
     if running:
         parts.append(_running(board, running, now, width))
     parts += [
-        Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in _foot(board, now)
+        Text(line, style=style, no_wrap=True, overflow="ellipsis")
+        for line, style in [*(_failed(board) if failures else ()), *_foot(board, now)]
     ]
     return Group(*parts)
 
 
-def _foot(board: Board, now: float) -> Iterator[str]:
-    if board.best:
+def _failed(board: Board) -> Iterator[tuple[str, str]]:
+    for row in board.failures()[-MOST_FAILURES:]:
+        yield f"failed  {row.id}  {worded(row.failure, row.error)}", "red"
+
+
+def _foot(board: Board, now: float) -> Iterator[tuple[str, str]]:
+    if board.objective.others:
+        leaders = some_leaders(board)
+        if leaders:
+            count = len(board.front.members)
+            yield f"front so far  {count} {'trial' if count == 1 else 'trials'}", "dim"
+        for name, values in leaders:
+            yield f"  {values_text(board.objective, values)}  {name}", "dim"
+    elif board.best:
         _, value, trial = board.best[-1]
-        yield f"best so far  {board.objective.metric} {value:.5g}  {trial}"
+        yield f"best so far  {board.objective.metric} {value:.5g}  {trial}", "dim"
     left = None if board.over else board.seconds_left(now)
     if left:
-        yield f"about {duration(left)} left"
+        yield f"about {duration(left)} left", "dim"
     if board.jobs and not board.over:
-        yield board.jobs
+        yield board.jobs, "dim"
     if board.dashboard and not board.over:
-        yield f"dashboard  {board.dashboard}"
+        yield f"dashboard  {board.dashboard}", "dim"
 
 
 def _stage(board: Board, name: str) -> tuple[Text, Text, Text]:
@@ -98,17 +155,30 @@ def _stage(board: Board, name: str) -> tuple[Text, Text, Text]:
 
 def _running(board: Board, rows: list[Row], now: float, width: int) -> Table:
     table = Table.grid(padding=(0, 2))
-    most = max(16, width - 36 - len(board.objective.metric))
+    shown = _shown(board.objective, width)
+    texts = [values_text(shown, row.values, 4) for row in rows[:MOST_RUNNING]]
+    most = max(16, width - 32 - max(len(text) for text in texts))
     table.add_column(no_wrap=True, overflow="ellipsis", max_width=most)
     for _ in range(4):
         table.add_column(no_wrap=True, overflow="ellipsis")
-    for row in rows[:MOST_RUNNING]:
+    for row, value in zip(rows, texts, strict=False):
         epochs = f"/{row.epochs}" if row.epochs else ""
         epoch = f"epoch {row.epoch}{epochs}" if row.epoch else ""
-        value = "" if row.value is None else f"{board.objective.metric} {row.value:.4g}"
         age = duration(max(0.0, now - row.since)) if row.since else ""
         place = row.device.partition(" (")[0] or ("" if "://" in row.worker else row.worker)
         table.add_row(f"  {row.id}", epoch, value, Text(place, "dim"), Text(age, "dim"))
     if len(rows) > MOST_RUNNING:
         table.add_row(f"  and {len(rows) - MOST_RUNNING} more")
     return table
+
+
+def _shown(objective: Objective, width: int) -> Objective:
+    """Leave out the last objectives, where a terminal has no room for so many."""
+    room = width // 2 - len(objective.metric) - 8
+    others = []
+    for other in objective.others:
+        room -= len(other.metric) + 10
+        if room < 0:
+            break
+        others.append(other)
+    return replace(objective, others=tuple(others))

@@ -46,6 +46,8 @@ class Sweep:
         Fingerprints of its recipes.
     inputs : dict of str to str
         Digests of its raw inputs.
+    searched : str
+        The variable that says for how many epochs to train, where a search chose it.
     """
 
     pipeline: Pipeline
@@ -54,6 +56,7 @@ class Sweep:
     store: Store
     codes: Codes
     inputs: dict[str, str]
+    searched: str = ""
 
     @classmethod
     def of(
@@ -139,7 +142,7 @@ class Sweep:
 
     def at(self, budget: int) -> Sweep:
         """Give this sweep, without a search, with a budget as its number of epochs."""
-        return replace(self, pipeline=self.pipeline.at(budget))
+        return replace(self, pipeline=self.pipeline.at(budget), searched=self.pipeline.budget)
 
     def tasks(
         self,
@@ -227,6 +230,7 @@ class Sweep:
                 keep_going=keep_going,
                 tee=tee,
                 budget=self.pipeline.budget_of(target.spec.config),
+                searched=self.searched,
                 origin_variables=self._origin_variables(target.spec),
                 staging=staging,
                 tolerance=tolerance or Tolerance(),

@@ -12,7 +12,6 @@ from dasktune.capture import capture
 from dasktune.commit import staging
 from dasktune.failure import pace
 from dasktune.job import Job, Superseded, TrainTask, open_splits
-from dasktune.keys import version
 from dasktune.outcome import Outcome, TargetFailed
 from dasktune.pipeline import Pipeline
 from dasktune.recipe import recipe_pipeline
@@ -87,7 +86,7 @@ def _attempt(job: Job, emit: Emit, debug: bool, alone: str) -> Outcome | None:
             if not welcome:
                 raise Interrupted
             where = {"worker": job.worker, "log": f"{folder}/log.txt"}
-            told = {**where, "version": version(job.parts)}
+            told = {**where, "version": job.version}
             emit({"event": "started", "target": job.task.target, **told})
             pipeline = recipe_pipeline(job.store, job.task.sources, "train", job.task.code)
             trial = job.trial(pipeline, emit, beat)

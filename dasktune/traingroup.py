@@ -18,7 +18,6 @@ from dasktune.commit import staging
 from dasktune.failure import pace
 from dasktune.failure.leniency import must_be_apart
 from dasktune.job import Job, TrainTask, open_splits
-from dasktune.keys import version
 from dasktune.outcome import Alone, Outcome, TargetFailed
 from dasktune.recipe import recipe_pipeline
 from dasktune.seeding import threads
@@ -175,7 +174,7 @@ class _GroupNode:
             threads(pipeline.threads),
         ):
             where = {"worker": self.worker, "log": f"{scratch}/log.txt"}
-            versions = {name: version(job.parts) for name, job in by_id.items()}
+            versions = {name: job.version for name, job in by_id.items()}
             events = _Events(self.emit, where, versions)
             trials = [job.trial(pipeline, events, beat) for job in jobs]
             started = time.perf_counter()

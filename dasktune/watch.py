@@ -12,7 +12,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ from dasktune.board import Board
 from dasktune.curve import thin
 from dasktune.errors import DasktuneError
 from dasktune.events import TOPIC, expand, packable
+from dasktune.job import outcome_of
+from dasktune.objective import Objective
 from dasktune.outcome import Outcome
 from dasktune.plan import Plan, State
 from dasktune.runfolder import RunFolder
@@ -44,6 +46,7 @@ CURVES_EVERY = 3.0
 """Seconds between two times that the curves of the trials in training are written."""
 BEAT_EVERY = 10.0
 """Seconds after which the file is written anew though there is none: the driver is alive."""
+_RELAYED = ("ended", "kept", "over", "rung")  # what only the driver knows, or knows for certain
 _KEPT_AT_A_TIME = 200
 _KEPT_POINTS = 32
 _KEPT_CURVES = 2000  # of so many kept trials at most the curves are told as well
@@ -91,6 +94,8 @@ class Watch:
         ours = self.board.run
         if not isinstance(message, dict) or message.get("run", ours) != ours:
             return
+        if message["event"] in (*_RELAYED, "announced"):
+            return  # our own words, which the scheduler tells to all who listen
         with self._lock:
             for event in expand(message):
                 self._take(event)
@@ -123,12 +128,12 @@ class Watch:
 
     def _relay(self, event: dict[str, Any]) -> None:
         """Tell the scheduler's page what only this process knows."""
-        if event["event"] not in ("finished", "kept", "over", "rung"):
+        if event["event"] == "finished":
+            event = {"event": "ended", "outcome": packable(asdict(event["outcome"]))}
+        if event["event"] not in _RELAYED:
             return
         if event["event"] == "rung":
             event = {k: v for k, v in event.items() if k != "plan"}
-        if event["event"] == "finished":
-            event = {"event": "ended", "outcome": packable(asdict(event["outcome"]))}
         with self._lock:
             client = self._client
             if client is None:
@@ -210,23 +215,30 @@ class Watch:
             if self._ended.is_set():
                 return
             some = kept[start : start + _KEPT_AT_A_TIME]
-            known = dict(_known(store, [t.outcome for t in some if t.outcome is not None], points))
+            outcomes = [t.outcome for t in some if t.outcome is not None]
+            known = dict(_known(store, outcomes, self.board.objective, points))
             self({"event": "kept", "trials": known})
 
 
-def _known(store: Store, outcomes: Sequence[Outcome], points: int) -> Any:
-    """Read what is known of trials that were trained earlier: value, cost, a thinned curve."""
+def _known(
+    store: Store, outcomes: Sequence[Outcome], objective: Objective, points: int
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Read what is known of trials that were trained earlier: values, cost, a thinned curve.
+
+    The values are looked up in the curve: the objective may have been another one then.
+    """
     for outcome in outcomes:
         trial = outcome.target.removeprefix("trained/")
         try:
             stamp = store.stamp(store.trained(trial, outcome.key))
             assert stamp is not None
-            result = stamp.body["result"]
-            curve = result["curve"]
+            curve = stamp.body["result"]["curve"]
+            known = outcome_of(stamp, made=False, objective=objective)
             yield (
                 trial,
                 {
-                    "value": float(result["value"]),
+                    "value": known.value,
+                    "values": list(known.values),
                     "seconds": stamp.seconds,
                     "epochs": curve["epochs"],
                     "curve": thin(curve, points) if points else {},

@@ -20,9 +20,17 @@ def board(project):
     return Board.of(sweep.plan(), sweep.pipeline.objective, "r", str(project.root), START)
 
 
-def report(trial, epoch, value, time, epochs=4):
+@pytest.fixture
+def several(project):
+    """Give the board of the same trials, judged by two objectives."""
+    project.edit('objective="max score"', 'objective=("max score", "min noise")')
+    sweep = project.sweep()
+    return Board.of(sweep.plan(), sweep.pipeline.objective, "r", str(project.root), START)
+
+
+def report(trial, epoch, value, time, epochs=4, **others):
     """Make a report's event."""
-    metrics = {"score": value}
+    metrics = {"score": value, **others}
     event = {"event": "report", "trial": trial, "epoch": epoch, "epochs": epochs}
     return {**event, "metrics": metrics, "time": time}
 
@@ -59,7 +67,7 @@ def test_the_best_so_far_goes_only_up_and_ignores_what_is_no_number(board):
     board.take(ended(a, value=math.nan), START + 1)
     board.take(ended(b, value=1.0), START + 2)
     board.take(ended(c, value=0.5), START + 3)
-    known = {"value": 2.0, "seconds": 1.0, "epochs": 3}
+    known = {"value": 2.0, "values": [], "seconds": 1.0, "epochs": 3}
     board.take({"event": "kept", "trials": {d: known}}, START + 4)
     assert board.best == [(START + 2, 1.0, b), (START, 2.0, d)]
 
@@ -110,3 +118,34 @@ def test_events_of_unknown_trials_change_nothing(board):
     board.take(ended("nobody", value=9.0), START)
     board.take({"event": "from the future"}, START)
     assert board.to_json() == before
+
+
+def test_with_several_objectives_there_is_a_front_so_far(several):
+    """Of those that ended with all values; who is beaten leaves it, also by a later rung."""
+    a, b, c, d = several.rows
+    for trial, values in ((a, (1.0, 0.5)), (b, (2.0, 0.7)), (c, (0.5, 0.9)), (d, (3.0, None))):
+        several.take(started(trial, START), START)
+        several.take(ended(trial, value=values[0], values=values), START)
+    assert several.leaders() == [(b, (2.0, 0.7)), (a, (1.0, 0.5))]
+    several.take({"event": "rung", "trials": {b: {}, c: {}}, "budget": 4}, START)
+    assert [name for name, _ in several.leaders()] == [b, a]  # it stands until it is told anew
+    again = Board.from_json(json.loads(json.dumps(several.to_json(only_running=True))))
+    assert again.leaders() == several.leaders()
+    several.take(ended(b, value=0.1, values=(0.1, 9.0)), START)
+    assert [name for name, _ in several.leaders()] == [a]
+    several.take(ended(c, value=1.0, values=(1.0, 0.5)), START)
+    assert [name for name, _ in several.leaders()] == [a, c]  # the same values beat nobody
+    known = {"value": 9.0, "values": [9.0, 0.1], "seconds": 1.0, "epochs": 3}
+    several.rows[d].state = "kept"
+    several.take({"event": "kept", "trials": {d: known}}, START)
+    assert several.leaders() == [(d, (9.0, 0.1))]
+
+
+def test_a_running_trial_shows_all_objectives_that_it_has_reported(several):
+    """A row of the curve need not hold them all."""
+    a, *_ = several.rows
+    several.take(started(a, START), START)
+    several.take(report(a, 0, 1.0, START + 1, noise=0.5), START + 1)
+    several.take(report(a, 1, 2.0, START + 2), START + 2)
+    assert several.rows[a].values == (2.0, 0.5)
+    assert Board.from_json(several.to_json()).rows[a].values == (2.0, 0.5)

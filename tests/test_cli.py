@@ -44,10 +44,10 @@ def test_why_names_the_changed_value_the_changed_code_and_the_unchanged(project)
 def test_status_counts_from_the_store_alone(project):
     """Done, failed and left."""
     (project.folder / "fail-1-4").touch()
-    project.make("-k")
+    assert "] exception: RuntimeError: told to fail (toy.py:" in project.make("-k").err
     counts = json.loads(project.cli("status", "--json").out)
     assert (counts["done"], counts["failed"], counts["left"], counts["running"]) == (3, 1, 0, 0)
-    assert "told to fail" in project.cli("status").out
+    assert "  exception: RuntimeError: told to fail (toy.py:" in project.cli("status").out
 
 
 def test_logs_prints_what_a_trial_printed_also_when_it_failed(project):

@@ -324,11 +324,50 @@ def test_a_late_word_of_an_earlier_rung_is_not_the_end_of_the_next(project, tmp_
     first, second = (Outcome(f"trained/{trial}", key, value=1.0) for key in ("k1", "k3"))
     watch({"event": "finished", "outcome": first})
     watch({"event": "rung", "trials": {trial: {}}, "budget": 3, "plan": plan})
-    watch.from_scheduler({"event": "ended", "outcome": vars(first), "run": "ours"})
-    watch.from_scheduler({"event": "started", "target": f"trained/{trial}", "run": "ours"})
+    late = [{"event": "ended", "outcome": vars(first)}]
+    late += [{"event": "started", "target": f"trained/{trial}"}]
+    watch.from_scheduler({"event": "events", "events": late, "device": "", "run": "ours"})
     watch({"event": "finished", "outcome": second})
     assert [event["event"] for event in seen] == ["finished", "rung", "started", "finished"]
     assert seen[-1]["outcome"].key == "k3"
+
+
+def test_what_the_scheduler_repeats_of_our_own_words_is_not_told_twice(project, tmp_path):
+    """A rung without its plan would end the display."""
+    sweep = project.sweep()
+    plan = sweep.plan()
+    from dasktune.board import Board
+
+    board = Board.of(plan, sweep.pipeline.objective, "ours", str(project.root), 0.0)
+    seen = []
+    watch = Watch(board, plan, RunFolder(str(tmp_path / "r")), seen.append)
+    trial = next(iter(board.rows))
+    watch({"event": "rung", "trials": {trial: {}}, "budget": 3, "plan": plan})
+    for words in (
+        {"event": "rung", "trials": {trial: {}}, "budget": 3},
+        {"event": "kept", "trials": {}},
+        {"event": "ended", "outcome": vars(Outcome(f"trained/{trial}", "k"))},
+        {"event": "over", "how": "ended"},
+        {"event": "announced", "board": {}, "client": "c"},
+    ):
+        watch.from_scheduler({**words, "run": "ours"})
+    watch.from_scheduler({"event": "note", "text": "of a worker, to all"})
+    assert [event["event"] for event in seen] == ["rung", "note"]
+    assert not board.over
+
+
+def test_kept_trials_are_told_by_the_objective_of_now(project):
+    """Their stamps were written when another metric was the objective."""
+    project.make("a=2")
+    project.edit('objective="max score"', 'objective=("min noise", "max score")')
+    seen = []
+    assert dt.make(project.sweep(), None, dt.Options(cluster="none"), seen.append).exit_code == 0
+    kept = {k: v for e in seen if e["event"] == "kept" for k, v in e["trials"].items()}
+    assert len(kept) == 2
+    noise = project.dataset().noise.isel(epoch=-1)
+    for trial, known in kept.items():
+        assert known["value"] == float(noise.sel(trial=trial))
+        assert known["values"][1] in (24.0, 25.0)
 
 
 def test_kept_trials_count_for_the_best_so_far(project):

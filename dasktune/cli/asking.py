@@ -16,7 +16,7 @@ from dasktune.cli.options import (
     split_words,
 )
 from dasktune.errors import UsageError
-from dasktune.failure.kind import Kind, count_kinds
+from dasktune.failure.kind import Kind, count_kinds, worded
 
 if TYPE_CHECKING:
     from dasktune.config import TrialSpec
@@ -93,7 +93,8 @@ def status(variables: tuple[str, ...], watch: bool, as_json: bool, **options: An
     for name, value in counts.items():
         click.echo(f"{name:<13} {value}")
     for name, record in list(records.items())[:10]:
-        click.echo(f"  failed: {name}  {record.get('error', '')}")
+        kind = str(record.get("failure") or Kind.EXCEPTION)
+        click.echo(f"  failed: {name}  {worded(kind, record.get('error', ''))}")
     for name in running[:10]:
         click.echo(f"  running: {name}")
     return 0

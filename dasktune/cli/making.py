@@ -22,7 +22,7 @@ from dasktune.cli.options import (
     where_to_run,
 )
 from dasktune.errors import UsageError
-from dasktune.failure.kind import Kind, count_kinds
+from dasktune.failure.kind import Kind, count_kinds, worded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -315,7 +315,8 @@ def conclude(sweep: Sweep, summary: Summary, options: dict[str, Any]) -> int:
         return 0
     for outcome in summary.failures():
         ignored = " (ignored)" if options["ignore_errors"] else ""
-        _tell_failure(sweep, outcome.target, outcome.error + ignored)
+        what = worded(outcome.failure, outcome.error)
+        _tell_failure(sweep, outcome.target, what + ignored)
     if summary.gave_up:
         click.echo(f"dasktune: *** {summary.gave_up}.", err=True)
     missing = [] if options["ignore_errors"] else summary.not_remade()

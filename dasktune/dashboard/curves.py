@@ -26,11 +26,37 @@ class Curves:
     """
 
     def __init__(self, trials: int) -> None:
-        points = int(np.clip(MOST_POINTS // max(1, trials), 16, 200)) // 2 * 2
+        points = _points(trials)
         self._x = np.full((trials, points + 1), np.nan, np.float32)  # the last parts the curves
         self._y = np.full((trials, points + 1), np.nan, np.float32)
         self._filled = [0] * trials
         self._stride = [1] * trials
+        self._points = points
+
+    def grow(self, trials: int) -> None:
+        """Make room for more trials, which come after those that are there.
+
+        The points of a trial become fewer if all together would be too many; a curve's first
+        and its newest point stay.
+        """
+        held = len(self._filled)
+        if trials <= held:
+            return
+        room = max(trials, 2 * held)  # a search adds a few at a time
+        points = min(_points(room), self._points)
+        grown = []
+        for old in (self._x, self._y):
+            new = np.full((room, points + 1), np.nan, np.float32)
+            for row, filled in enumerate(self._filled):
+                count = min(filled, points)
+                new[row, :count] = old[row, _spread(filled, count)]
+            grown.append(new)
+        self._x, self._y = grown
+        self._stride = [
+            -(-stride * filled // points) if filled > points else stride
+            for stride, filled in zip(self._stride, self._filled, strict=True)
+        ] + [1] * (room - held)
+        self._filled = [min(filled, points) for filled in self._filled] + [0] * (room - held)
         self._points = points
 
     def put(self, trial: int, epoch: int, value: float) -> None:
@@ -65,3 +91,13 @@ class Curves:
         last = np.maximum(np.array(self._filled) - 1, 0)
         rows = np.arange(len(last))
         return self._x[rows, last], self._y[rows, last]
+
+
+def _points(trials: int) -> int:
+    """Give the points of a trial, an even number, if there are so many trials."""
+    return int(np.clip(MOST_POINTS // max(1, trials), 16, 200)) // 2 * 2
+
+
+def _spread(filled: int, count: int) -> Array:
+    """Choose so many of a row's points, from the first to the newest."""
+    return np.linspace(0, filled - 1, count).round().astype(int)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import os
 from typing import Any
+from urllib.parse import quote
 
 from tornado import web
 
@@ -21,7 +22,9 @@ body {{ font: 14px/1.5 ui-monospace, Menlo, Consolas, monospace; margin: 1.5rem;
 h1 {{ font: 600 1rem Helvetica, Arial, sans-serif; }} p {{ color: #777; }}
 pre {{ white-space: pre-wrap; overflow-wrap: anywhere; }}
 @media (prefers-color-scheme: dark) {{ body {{ background: #17191c; color: #ddd; }} }}
-</style></head><body><h1>{trial}</h1><p>{note}</p><pre>{text}</pre></body></html>
+a {{ color: inherit; }}
+</style></head><body><h1>{trial}</h1>
+<p>{note} <a href="dasktune?run={run}">To the sweep</a></p><pre>{text}</pre></body></html>
 """
 
 
@@ -45,6 +48,7 @@ class LogHandler(web.RequestHandler):
         self.write(
             _PAGE.format(
                 trial=html.escape(trial),
+                run=quote(run),
                 refresh='<meta http-equiv="refresh" content="3">' if running else "",
                 note=html.escape(
                     f"{row.state}{', shown anew every 3 s' if running else ''}. {note}"

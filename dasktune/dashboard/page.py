@@ -11,26 +11,17 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
-import numpy as np
 from bokeh.events import DocumentReady
 from bokeh.models import ColumnDataSource, CustomJS, Div, Select
 
-from dasktune.board import COLOURS, Board, Row
-from dasktune.dashboard.figures import (
-    CLASSES,
-    RANKED,
-    best_figure,
-    curves_figure,
-    parallel_figure,
-    uprights,
-)
+from dasktune.board import Board
+from dasktune.dashboard.figures import BestFigure, CurvesFigure, ParallelFigure
 from dasktune.dashboard.head import head
-from dasktune.dashboard.parallel import axes, lines
 from dasktune.dashboard.plugin import Dashboard, Followed
 from dasktune.dashboard.sheets import Sheet, column
 from dasktune.dashboard.style import style, template
+from dasktune.dashboard.trials import TrialSheet
 from dasktune.dashboard.workers import worker_rows
 
 SHARE = 0.02
@@ -39,14 +30,20 @@ EVERY = 1.0
 """Least number of seconds between two updates."""
 SELDOM = 30.0
 """Most seconds between two updates."""
-MOST_ROWS = 5000
-"""Trials that the table holds."""
 _LOOK_EVERY = 250  # milliseconds
+_SHOW_ADDRESS = """
+const address = new URL(location);
+if (cb_obj.value) address.searchParams.set("run", cb_obj.value);
+else address.searchParams.delete("run");
+history.replaceState(null, "", address);
+"""
+"""The browser's address is then one to share."""
 
 
 def open_page(scheduler: Any, dashboard: Dashboard, extra: dict[str, Any], doc: Any) -> None:
     """Set up the page for a browser that opened it."""
-    page = Page(scheduler, dashboard)
+    asked = doc.session_context.request.arguments.get("run", [b""])
+    page = Page(scheduler, dashboard, asked[-1].decode(errors="replace"))
     page.update()
     for root in page.roots():
         doc.add_root(root)
@@ -72,18 +69,21 @@ class Page:
         For the workers.
     dashboard : Dashboard
         For the runs.
+    run : str, optional
+        The run that is shown; the newest if not given, or as long as it is not known.
     """
 
-    def __init__(self, scheduler: Any, dashboard: Dashboard) -> None:
+    def __init__(self, scheduler: Any, dashboard: Dashboard, run: str = "") -> None:
         self._scheduler = scheduler
         self._dashboard = dashboard
         self._shown: Followed | None = None
-        self._chosen = ""  # the run that was chosen; the newest one if none was
+        self._chosen = run
+        self._offering = False
         self._version = -1
         self._metric = ""
         self._next = 0.0
         self._cost = 0.0  # seconds of an update, smoothed
-        self.trials = Sheet("trials", most_rows=16)
+        self.trials = TrialSheet()
         self.workers = Sheet("workers", most_rows=12)
         self._tick = ColumnDataSource({"n": [0]})
         self._drawn = ColumnDataSource({"n": [0]})
@@ -116,9 +116,8 @@ class Page:
             stylesheets=[style("select")],
         )
         self.runs.on_change("value", self._choose_run)
-        self.curves = curves_figure()
-        self.best = best_figure("")
-        self.parallel = parallel_figure()
+        self.runs.js_on_change("value", CustomJS(code=_SHOW_ADDRESS))
+        self.curves, self.best, self.parallel = CurvesFigure(), BestFigure(), ParallelFigure()
 
     def roots(self) -> list[Any]:
         """List what the template embeds."""
@@ -150,35 +149,38 @@ class Page:
         if followed is None:
             self.head.text = "<h1>dasktune</h1>No sweep has run on this scheduler yet."
             return
-        new = followed is not self._shown
-        if new:
+        if followed is not self._shown:
             self._shown, self._version, self._metric = followed, -1, ""
         if followed.version == self._version and followed.board.over:
             return
         board = followed.board
         rows = list(board.rows.values())
-        self.head.text = head(board, time.time())
-        self._show_trials(board, rows, new)
+        missed = self._chosen if self._chosen not in runs else ""
+        self.head.text = head(board, time.time(), missed)
+        names = {address: str(w.name) for address, w in self._scheduler.workers.items()}
+        self.trials.fill(board, rows, names)
         if followed.version != self._version:
             self._version = followed.version
             self._offer_metrics(followed)
-            self._show_curves(followed, rows)
-            self._show_best(board, rows)
-            self._show_parallel(board, rows)
+            self.curves.show(board, rows, followed.curves.get(self._metric), self._metric)
+            self.best.show(board, rows, time.time())
+            self.parallel.show(board, rows)
 
     def _choose_run(self, attribute: str, old: str, new: str) -> None:
-        self._chosen, self._next = new, 0.0
+        if not self._offering:
+            self._chosen, self._next = new, 0.0
 
     def _offer_runs(self, runs: Mapping[str, Followed]) -> None:
         """Let a browser choose among the runs, where there is a choice."""
-        if self._chosen not in runs:
-            self._chosen = ""
         options = [("", "the newest"), *((name, _named(runs[name].board)) for name in runs)]
         if options != self.runs.options:
             self.runs.options = options
             self.runs.visible = len(runs) > 1
-        if self.runs.value != self._chosen:
-            self.runs.value = self._chosen
+        chosen = self._chosen if self._chosen in runs else ""
+        if self.runs.value != chosen:
+            self._offering = True
+            self.runs.value = chosen
+            self._offering = False
 
     def _choose(self, attribute: str, old: str, new: str) -> None:
         if new and new != self._metric and self._shown is not None:
@@ -193,104 +195,6 @@ class Page:
         if metrics != self.choose.options:
             self.choose.options = metrics
             self.choose.value = self._metric
-
-    def _show_curves(self, followed: Followed, rows: list[Row]) -> None:
-        curves = followed.curves.get(self._metric)
-        sources = self.curves.sources
-        if curves is None:
-            for name in sources:
-                sources[name].data = {key: [] for key in sources[name].data}
-            return
-        self.curves.plot.yaxis.axis_label = self._metric
-        ranked = _ranked(followed.board, rows)[: len(RANKED)]
-        shown: dict[str, list[int]] = {"running": [], "failed": [], "ended": []}
-        for index, row in enumerate(rows):
-            shown[row.state if row.state in shown else "ended"].append(index)
-        for rank in range(len(RANKED)):
-            shown[f"rank{rank + 1}"] = ranked[rank : rank + 1]
-        for name, chosen in shown.items():
-            x, y = curves.lines(chosen)
-            sources[name].data = {"x": x, "y": y}
-        x, y = curves.heads()
-        there = np.flatnonzero(np.isfinite(y))
-        heads: dict[str, Any] = {"x": x[there], "y": y[there]}
-        heads["trial"] = [rows[i].id for i in there]
-        heads["state"] = [rows[i].state for i in there]
-        heads["colour"] = [COLOURS[rows[i].state] for i in there]
-        sources["heads"].data = heads
-
-    def _show_best(self, board: Board, rows: list[Row]) -> None:
-        unit, word = _unit(time.time() - board.started)
-        self.best.plot.xaxis.axis_label = word
-        self.best.plot.yaxis.axis_label = board.objective.metric
-        good = [r for r in rows if r.state in ("done", "kept")]
-        ended = [r for r in good if r.ended is not None and r.value is not None]
-        sources = self.best.sources
-        sources["ended"].data = {
-            "x": np.array([((r.ended or 0) - board.started) / unit for r in ended]),
-            "y": np.array([r.value for r in ended], float),
-            "trial": [r.id for r in ended],
-        }
-        steps = [((when - board.started) / unit, value) for when, value, _ in board.best]
-        if steps and ended:
-            last = max((r.ended or 0) - board.started for r in ended) / unit
-            steps.append((max(last, steps[-1][0]), steps[-1][1]))
-        sources["best"].data = {"x": [x for x, _ in steps], "y": [y for _, y in steps]}
-
-    def _show_parallel(self, board: Board, rows: list[Row]) -> None:
-        values = [row.value if row.state in ("done", "kept") else None for row in rows]
-        laid = axes([row.axes for row in rows], values, board.objective.metric)
-        ranked = np.array(_ranked(board, rows), int)
-        parts = np.array_split(ranked, len(CLASSES))[::-1]  # the best is drawn last
-        for index, part in enumerate(parts):
-            x, y = lines(laid, part)
-            self.parallel.sources[f"class{index}"].data = {"x": x, "y": y}
-        marks = [(i, height, text) for i, one in enumerate(laid) for height, text in one.ticks]
-        self.parallel.sources["marks"].data = {
-            "x": [i for i, _, _ in marks],
-            "y": [height for _, height, _ in marks],
-            "text": [text for _, _, text in marks],
-        }
-        plot, names = self.parallel.plot, [one.name for one in laid]
-        if list(plot.xaxis[0].major_label_overrides.values()) != names:
-            plot.xaxis.ticker.ticks = list(range(len(names)))
-            plot.xaxis.major_label_overrides = dict(enumerate(names))
-            plot.x_range.update(start=-0.15, end=len(names) - 0.55)
-            plot.center = [g for g in plot.center if "Span" not in type(g).__name__]
-            for upright in uprights(len(names)):
-                plot.add_layout(upright)
-
-    def _show_trials(self, board: Board, rows: list[Row], new: bool) -> None:
-        rows = rows[:MOST_ROWS]
-        names = {address: str(w.name) for address, w in self._scheduler.workers.items()}
-        data: dict[str, Any] = {
-            "state": [row.state for row in rows],
-            "epoch": np.array([row.epoch or np.nan for row in rows], float),
-            "value": np.array([np.nan if r.value is None else r.value for r in rows], float),
-            "seconds": np.array([row.seconds or np.nan for row in rows], float),
-            "worker": [names.get(row.worker, row.worker) for row in rows],
-            "log": [_log_link(board, row) for row in rows],
-        }
-        if not new:
-            self.trials.show(data)
-            return
-        varied = list(dict.fromkeys(name for row in rows for name in row.axes))
-        columns = [column("trial", "trial", "text", 200), column("state", "state", "state", 90)]
-        for name in varied:
-            values = [row.axes.get(name) for row in rows]
-            numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
-            data[f"axis {name}"] = values if numeric else [str(v) for v in values]
-            width = max(70, 9 * len(name) + 14)
-            columns.append(column(f"axis {name}", name, "small" if numeric else "text", width))
-        data["trial"] = [row.id for row in rows]
-        columns += [
-            column("epoch", "epoch", "whole", 60),
-            column("value", board.objective.metric, "number", 90),
-            column("seconds", "seconds", "seconds", 70),
-            column("worker", "worker", "text", 70),
-            column("log", "log", "log", 40),
-        ]
-        self.trials.show(data, columns)
 
     def _show_workers(self, followed: Followed | None) -> None:
         data, gpus = worker_rows(self._scheduler, followed.board if followed else None)
@@ -322,26 +226,3 @@ def _named(board: Board) -> str:
     started = time.strftime("%H:%M:%S", time.localtime(board.started))
     how = "over" if board.over else "running"
     return f"{board.pipeline}, started {started}, {sum(board.counts().values())} trials, {how}"
-
-
-def _ranked(board: Board, rows: list[Row]) -> list[int]:
-    """List the trials that ended with a value, the best first."""
-    sign = -1 if board.objective.direction == "max" else 1
-    ended = [
-        (sign * row.value, index)
-        for index, row in enumerate(rows)
-        if row.state in ("done", "kept") and row.value is not None and row.value == row.value
-    ]
-    return [index for _, index in sorted(ended)]
-
-
-def _unit(seconds: float) -> tuple[float, str]:
-    if seconds < 300:
-        return 1.0, "seconds"
-    return (60.0, "minutes") if seconds < 3 * 3600 else (3600.0, "hours")
-
-
-def _log_link(board: Board, row: Row) -> str:
-    if row.state == "waiting":
-        return ""
-    return f"dasktune-log?run={quote(board.run)}&trial={quote(row.id)}"

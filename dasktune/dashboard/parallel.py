@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,24 +69,24 @@ def axis(name: str, values: Sequence[Any]) -> Axis | None:
 
 
 def axes(
-    table: Sequence[dict[str, Any]], objective: Sequence[float | None], metric: str
+    table: Sequence[dict[str, Any]], objectives: Mapping[str, Sequence[float | None]]
 ) -> list[Axis]:
-    """Lay out the axes of a sweep: hyperparameters that vary, then the objective.
+    """Lay out the axes of a sweep: hyperparameters that vary, then the objectives.
 
     Parameters
     ----------
     table : sequence of dict
         The hyperparameters of each trial.
-    objective : sequence of float or None
-        Each trial's value.
-    metric : str
-        The objective's name.
+    objectives : mapping of str to sequence of float or None
+        Each trial's values, by what the objectives are called.
     """
     names = list(dict.fromkeys(name for row in table for name in row))
     found = [axis(name, [row.get(name) for row in table]) for name in names]
     varied = [a for a in found if a is not None][:_MOST_AXES]
-    values = axis(metric, [v if v is None or math.isfinite(v) else None for v in objective])
-    return [*varied, values] if values is not None else varied
+    for name, column in objectives.items():
+        values = axis(name, [v if v is None or math.isfinite(v) else None for v in column])
+        varied += [values] if values is not None else []
+    return varied
 
 
 def lines(laid: Sequence[Axis], chosen: Array) -> tuple[Array, Array]:

@@ -61,6 +61,10 @@ class Followed:
                     for metric, (epochs, values) in known["curve"].items():
                         for epoch, value in zip(epochs, values, strict=True):
                             self._put(trial, metric, epoch + 1, value)
+            elif event["event"] == "rung":
+                self._index = {trial: i for i, trial in enumerate(self.board.rows)}
+                for curves in self.curves.values():
+                    curves.grow(len(self._index))
 
     def _put(self, trial: str, metric: str, epoch: int, value: float) -> None:
         index = self._index.get(trial)

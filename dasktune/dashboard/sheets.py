@@ -13,8 +13,8 @@ from bokeh.models import (
     TableColumn,
 )
 
-from dasktune.board import COLOURS
 from dasktune.dashboard.style import style
+from dasktune.row import COLOURS
 
 _STATE = "".join(f"value=='{state}'?'{colour}':" for state, colour in COLOURS.items())
 _ROW = 25  # pixels
@@ -31,7 +31,7 @@ def _log_formatter() -> HTMLTemplateFormatter:
 
 
 def column(name: str, title: str, kind: str, width: int) -> TableColumn:
-    """Make a column: of ``"text"``, ``"number"``, ``"whole"``, ``"state"`` or ``"log"``."""
+    """Make a column, of a kind such as ``"text"``; of a ``"hint"`` the mouse shows all."""
     right: dict[str, Any] = {"text_align": "right", "nan_format": ""}
     formatter = {
         "text": StringFormatter,
@@ -45,6 +45,9 @@ def column(name: str, title: str, kind: str, width: int) -> TableColumn:
         "whole": lambda: NumberFormatter(format="0,0", **right),
         "percent": lambda: NumberFormatter(format="0", **right),
         "bytes": lambda: NumberFormatter(format="0.0 b", **right),
+        "hint": lambda: HTMLTemplateFormatter(
+            template="<span title='<%- value %>'><%- value %></span>"
+        ),
         "state": _state_formatter,
         "log": _log_formatter,
     }[kind]()

@@ -104,6 +104,11 @@ def count_kinds(kinds: Sequence[str]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in counted.items())
 
 
+def worded(kind: str, error: str) -> str:
+    """Tell a failure in a line: its kind, and then its error."""
+    return f"{kind}: {error}" if kind and error else error or kind
+
+
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """Walk from an exception to those that it was raised from."""
     seen: set[int] = set()

@@ -144,13 +144,13 @@ def versions_table(store: Any) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from dasktune.keys import version
-    from dasktune.reading.partial import read_stamps
+    from dasktune.reading.ended import Versions, by_trial, read_stamps
 
     stamps, _ = read_stamps(store)
+    versions = Versions(stamp.body for stamp in stamps)
     groups: dict[str, list[Any]] = {}
     for stamp in stamps:
-        groups.setdefault(version(stamp.body["parts"]), []).append(stamp)
+        groups.setdefault(versions.name(stamp.body), []).append(stamp)
     everything = [found[-1].body["variables"] for found in groups.values()]
     differing = [
         name
@@ -158,20 +158,25 @@ def versions_table(store: Any) -> pd.DataFrame:
         if len({str(variables.get(name)) for variables in everything}) > 1
     ]
     rows = []
-    for found in groups.values():
+    for name, found in groups.items():
         body = found[-1].body
-        values = [float(s.body["result"]["value"]) for s in found]
+        trials = by_trial(found, versions.searched(name)).values()
+        values = [float(of_trial[-1].body["result"]["value"]) for of_trial in trials]
         finite = [value for value in values if np.isfinite(value)]
         ends = [
             pd.Timestamp(s.body["finished"], unit="s").round("s") for s in (found[0], found[-1])
         ]
         rows.append(
             {
-                "version": version(body["parts"]),
+                "version": name,
                 "code": str(body["parts"]["code"])[:8],
                 "data": str(body["parts"]["data"])[:8],
-                "variables": ", ".join(f"{k}={body['variables'].get(k)}" for k in differing),
-                "trials": len(found),
+                "variables": ", ".join(
+                    f"{k}={body['variables'].get(k)}"
+                    for k in differing
+                    if k != versions.searched(name)
+                ),
+                "trials": len(trials),
                 "mean": float(np.mean(finite)) if finite else float("nan"),
                 "first": ends[0],
                 "last": ends[1],

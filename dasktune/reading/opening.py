@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def read(path: str | os.PathLike[str], *, partial: bool | None = None) -> xr.Dataset:
     """Read the newest results of a store, or a dataset; see `dasktune.open`."""
-    from dasktune.reading.partial import in_training, newest_change, read_partial
+    from dasktune.reading.ended import newest_change
+    from dasktune.reading.partial import read_partial
+    from dasktune.reading.training import in_training
 
     folder = os.fspath(path)
     store = store_of(folder)

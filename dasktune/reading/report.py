@@ -203,14 +203,18 @@ def _by(trials: pd.DataFrame, column: str) -> list[tuple[str, int, float]]:
 
 
 def _failures(trials: pd.DataFrame) -> list[dict[str, Any]]:
-    """Group the failures by their text; numbers in it do not matter."""
+    """Group the failures by their kind and their text; numbers in it do not matter."""
     failed = trials[trials["error"] != ""]
-    kinds = [re.sub(r"\d+(\.\d+)?", "#", text) for text in failed["error"]]
-    counts = Counter(kinds)
+    kinds = failed["failure"] if "failure" in failed else [""] * len(failed)  # by an older version
+    reasons = [
+        (str(kind), re.sub(r"\d+(\.\d+)?", "#", text))
+        for kind, text in zip(kinds, failed["error"], strict=True)
+    ]
     found = []
-    for kind, count in counts.most_common(20):
-        first = failed.iloc[kinds.index(kind)]
-        found.append({"error": str(first["error"]), "count": count, "trial": str(first["trial"])})
+    for reason, count in Counter(reasons).most_common(20):
+        first = failed.iloc[reasons.index(reason)]
+        told = {"kind": reason[0], "error": str(first["error"]), "trial": str(first["trial"])}
+        found.append({**told, "count": count})
     return found
 
 

@@ -57,3 +57,31 @@ def test_a_trial_that_is_trained_anew_begins_anew():
     x, y = points(curves, 0)
     assert x.tolist() == [1, 2]
     assert y.tolist() == [5, 7]
+
+
+@given(st.lists(st.tuples(st.integers(1, 400), st.integers(1, 60)), min_size=1, max_size=8))
+def test_a_search_may_add_trials_and_no_curve_loses_its_ends(rungs):
+    """Room is made a rung at a time, and all together stay within their points."""
+    curves, trials, ends = Curves(2), 2, {}
+    for added, epochs in rungs:
+        trials += added
+        curves.grow(trials)
+        for trial in (0, trials - 1):
+            start = ends.get(trial, 0)
+            for epoch in range(start + 1, start + epochs + 1):
+                curves.put(trial, epoch, epoch * 2.0)
+            ends[trial] = start + epochs
+    for trial, end in ends.items():
+        x, y = points(curves, trial)
+        assert (y == x * 2).all()
+        assert (x[0], x[-1]) == (1, end)
+        assert (np.diff(x) > 0).all()
+        assert len(x) <= max(16, MOST_POINTS // trials)
+
+
+def test_a_smaller_number_of_trials_takes_nothing_away():
+    """A rung of trials that are there already."""
+    curves = Curves(3)
+    curves.put(2, 1, 1.0)
+    curves.grow(2)
+    assert points(curves, 2)[1].tolist() == [1]

@@ -178,7 +178,7 @@ def test_the_page_shows_a_sweep_as_it_runs_and_as_it_ends(tab, client, running, 
     assert table["trial"] == dataset.trial.values.tolist()
     states = ["done" if status == "ok" else status for status in dataset.status.values]
     assert table["state"] == states
-    shown = np.array([np.nan if v is None else v for v in table["value"]], float)
+    shown = np.array([np.nan if v is None else v for v in table["value 0"]], float)
     np.testing.assert_allclose(shown, dataset.objective.values)
     assert table["axis a"] == dataset.a.values.tolist()
     assert table["axis b"] == dataset.b.values.tolist()
@@ -188,6 +188,8 @@ def test_the_page_shows_a_sweep_as_it_runs_and_as_it_ends(tab, client, running, 
     text = tab.text()
     assert f"{best:.5g}" in text
     assert "a <b>bold</b> failure" in text  # as text: what a trial says is no HTML
+    (told,) = [words for words in table["failure"] if words]
+    assert told.startswith("exception: ValueError: a <b>bold</b> failure")
     shown = tiles(tab)
     assert (shown["trials"], shown["done"], shown["failed"]) == ("6", "5", "1")
 
@@ -208,7 +210,7 @@ def test_the_page_shows_a_sweep_as_it_runs_and_as_it_ends(tab, client, running, 
 
 SHOWN = """(() => { const found = Bokeh.documents[0].get_model_by_name("run");
   return {options: found.options.map(o => o[0]), labels: found.options.map(o => o[1]),
-          visible: found.visible}; })()"""
+          visible: found.visible, value: found.value}; })()"""
 CHOOSE = f"""(index => {{ const select = {DEEP}('select').find(s =>
     s.options.length && s.options[0].textContent == "the newest");
   select.selectedIndex = index; select.dispatchEvent(new Event("change")); }})"""
@@ -235,9 +237,17 @@ def test_of_two_sweeps_on_one_scheduler_each_can_be_looked_at(tab, client, runni
         tab.wait(f"{SHOWN}.labels.at(-1).endsWith('over')")
         tab.wait(HELD)
         assert tiles(tab)["running"] == "1"
+        shared = f"{second.dashboard}?run={first_run}"
+        assert tab.run("location.href") == shared
+        tab.open(shared, height=900)  # as somebody else does, who was sent the address
+        tab.wait(f"{logs}.join() == '{first_run}'")
+        assert tab.run(f"{SHOWN}.value") == first_run
         tab.screenshot(tmp_path / "two.png")
         tab.run(f"{CHOOSE}({offered.index(second_run)})")
         tab.wait(f"{TABLE}.state.every(s => s == 'done' || s == 'failed')")
+        tab.open(f"{second.dashboard}?run=of-yesterday", height=900)
+        tab.wait(f"{logs}.join() == '{second_run}'")
+        assert "The run of-yesterday is not known here" in tab.text()
         assert tab.errors == []
     finally:
         second.end()

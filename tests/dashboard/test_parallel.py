@@ -9,11 +9,11 @@ import numpy as np
 from dasktune.dashboard.parallel import axes, axis, lines
 
 
-def test_only_what_varies_is_an_axis_and_the_objective_is_last():
+def test_only_what_varies_is_an_axis_and_the_objectives_are_last():
     """A constant tells nothing."""
     table = [{"lr": lr, "act": act, "same": 1} for lr in (0.1, 0.001) for act in ("a", "b")]
-    laid = axes(table, [1.0, None, 3.0, math.inf], "score")
-    assert [one.name for one in laid] == ["lr", "act", "score"]
+    laid = axes(table, {"score": [1.0, None, 3.0, math.inf], "loss": [2.0, 1.0, 1.0, 1.0]})
+    assert [one.name for one in laid] == ["lr", "act", "score", "loss"]
     np.testing.assert_array_equal(laid[2].heights, [0, np.nan, 1, np.nan])
 
 
@@ -37,7 +37,7 @@ def test_words_flags_and_absent_values_are_categories():
 
 def test_lines_are_parted_by_nan():
     """One line draws all trials."""
-    laid = axes([{"a": 1, "b": 1}, {"a": 2, "b": 3}], [None, None], "score")
+    laid = axes([{"a": 1, "b": 1}, {"a": 2, "b": 3}], {"score": [None, None]})
     x, y = lines(laid, np.array([1, 0]))
     np.testing.assert_array_equal(x, [0, 1, 2, 0, 1, 2])
     np.testing.assert_array_equal(y, [1, 1, np.nan, 0, 0, np.nan])

@@ -98,7 +98,7 @@ def test_it_says_what_a_reader_wants_to_know(report):
         "The runner-up (lr=0.1, width=128) cannot be told apart from it",
         "18 trials of 6 configurations",
         "2 of 18 trials failed",
-        "FloatingPointError: the loss is inf with width 64",
+        "exception FloatingPointError: the loss is inf with width 64",
         "log-uniform from 0.01 to 1, 3 points",
         "dasktune make -f pipeline.py lr=0.1 width=64 activation=relu",
         "16 trained",
