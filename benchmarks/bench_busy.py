@@ -23,27 +23,13 @@ from report import Table, machine, spread, write
 import dasktune as dt
 from dasktune.search import Strategy
 
-PIPELINE = """
+COUNTING = Path(__file__).parent.parent / "tests" / "counting.py"
+PIPELINE = (
+    COUNTING.read_text()
+    + """
 import time
 
-import numpy as np
-import xarray as xr
-
 import dasktune as dt
-
-
-class Total:
-    value = 0.0
-
-    def state_dict(self):
-        return {"value": self.value}
-
-    def load_state_dict(self, state):
-        self.value = state["value"]
-
-
-def preprocess():
-    return {"train": xr.Dataset({"x": ("row", np.arange(4.0))})}
 
 
 def train(trial, data, epochs=9):
@@ -59,6 +45,7 @@ pipeline = dt.Pipeline(
     space, preprocess, train, objective="max score", budget="epochs", search=dt.ASHA(3)
 )
 """
+)
 
 
 CASES = ((4, 1), (8, 1), (4, 4))

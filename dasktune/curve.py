@@ -13,7 +13,7 @@ from dasktune.errors import MetricError
 
 RESERVED = (
     *("trial", "epoch", "objective", "status", "error", "seconds", "finished"),
-    *("worker", "device", "key", "failure"),
+    *("worker", "device", "key", "failure", "training_seconds"),
 )
 """Names that the dataset uses itself."""
 

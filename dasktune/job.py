@@ -272,6 +272,7 @@ class Job:
             "objective": str(pipeline.objective),
             "result": result,
             "resumed_at": trial.resumed_at,
+            "training_seconds": trial.seconds_before + seconds,
             "place": place(self.worker),
             "versions": versions(),
             "finished": time.time(),
@@ -396,7 +397,7 @@ def outcome_of(stamp: Stamp, *, made: bool) -> Outcome:
     body, result = stamp.body, stamp.body["result"]
     value = None if result["value"] is None else float(result["value"])
     objective = Objective.parse(body.get("objective", "max value"))
-    values = objective.values(result["curve"], stamp.seconds, body.get("resumed_at", 0))
+    values = objective.values(result["curve"], stamp.training_seconds)
     return Outcome(
         stamp.target,
         stamp.key,

@@ -171,8 +171,7 @@ class SearchPlanner(Planner):
                 body = stamp.body
                 values = self.pipeline.objective.values(
                     body["result"]["curve"],
-                    stamp.seconds,
-                    body.get("resumed_at", 0),
+                    stamp.training_seconds,
                     budget if self.pipeline.budget else None,
                 )
                 outcome = Outcome(

@@ -13,7 +13,7 @@ from dasktune.errors import SpaceError, UsageError, did_you_mean
 
 RESERVED = (
     *("trial", "epoch", "objective", "status", "error", "seconds", "finished"),
-    *("worker", "device", "key", "failure"),
+    *("worker", "device", "key", "failure", "training_seconds"),
 )
 """Names that the dataset uses itself."""
 

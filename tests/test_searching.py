@@ -8,44 +8,23 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import xarray as xr
 from distributed import Client, LocalCluster
 
 import dasktune as dt
+from dasktune.results import VARYING
 from dasktune.search.naming import strategy_of
 
-FILE = """
-import os
+COUNTING = (Path(__file__).parent / "counting.py").read_text()
+FILE = (
+    COUNTING
+    + """
 import time
 
-import numpy as np
-import xarray as xr
-
 import dasktune as dt
-
-HERE = os.path.dirname(__file__)
-
-
-class Total:
-    def __init__(self):
-        self.value = 0
-
-    def state_dict(self):
-        return {"value": self.value}
-
-    def load_state_dict(self, state):
-        self.value = state["value"]
-
-
-def note(word):
-    with open(f"{HERE}/log", "a") as file:
-        file.write(word + "\\n")
-
-
-def preprocess():
-    return {"train": xr.Dataset({"x": ("row", np.arange(4.0))})}
 
 
 def train(trial, data, epochs=9):
@@ -68,6 +47,7 @@ pipeline = dt.Pipeline(
     checkpoint_every=0.0, search=dt.SuccessiveHalving(),
 )
 """
+)
 SPENT = 9 * 1 + 3 * 2 + 1 * 6
 """Epochs of nine configs, of which three go on to 3 epochs and one to 9."""
 
@@ -367,8 +347,7 @@ def test_a_search_runs_on_any_cluster(search, strategy):
     assert {event["event"] for event in events} >= {"plan", "rung", "started", "finished"}
     found, here = search.dataset(), dt.open_results(search.folder / "here" / "toy")
     if strategy == "Hyperband()":
-        places = ["seconds", "finished", "worker", "device"]
-        xr.testing.assert_identical(found.drop_vars(places), here.drop_vars(places))
+        xr.testing.assert_identical(found.drop_vars(VARYING), here.drop_vars(VARYING))
     assert found.sizes["trial"] == here.sizes["trial"]
 
 
@@ -446,8 +425,7 @@ def test_a_search_whose_driver_is_killed_goes_on(search, strategy, where):
     assert search.make("--search", strategy, "--store", str(search.folder / "other")).code == 0
     expected = dt.open_results(search.folder / "other" / "toy")
     assert counts.total() - len(repeated) == int(expected.spent.sum())
-    places = ["seconds", "finished", "worker", "device"]
-    xr.testing.assert_identical(found.drop_vars(places), expected.drop_vars(places))
+    xr.testing.assert_identical(found.drop_vars(VARYING), expected.drop_vars(VARYING))
 
 
 def test_a_stopped_trial_of_a_search_goes_on_with_the_next_make(search):
