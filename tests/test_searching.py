@@ -318,6 +318,30 @@ def test_what_is_known_of_a_search_can_be_asked(search):
     assert search.cli("debug", name).code == 0
 
 
+def test_a_search_of_the_command_line_can_be_asked_about(search):
+    """By its name again, or without it: then by what is in the store."""
+    search.edit(
+        "space = dt.Space(a=dt.choice(*range(1, 10)))", "space = dt.Space(a=dt.uniform(0, 1))"
+    )
+    search.edit("space.grid()", "space.random(2)")
+    search.edit(", search=dt.SuccessiveHalving()", "")
+    search.edit("total.value += trial.config.a", "print('word', epoch)")
+    named = ("--search", "Optuna(3)")
+    assert search.make(*named).code == 0
+    name = search.dataset().trial.values[-1]
+    for words in (named, ()):
+        assert "word 8" in search.cli("logs", name, *words).out
+    assert "up to date" in search.cli("why", f"trained/{name}", *named).out
+    told = search.cli("why", f"trained/{name}").out
+    assert "not of this sweep" in told
+    assert "made 20" in told
+    assert "done          3" in search.cli("status", *named).out
+    assert "done          0" in search.cli("status").out
+    assert "word 8" in search.cli("debug", name, *named).out
+    for command, word in (("logs", "b=1"), ("why", "trained/b=1")):
+        assert "No rule to make target 'trained/b=1'" in search.cli(command, word).err
+
+
 @pytest.mark.parametrize(
     "strategy", ["Hyperband()", "ASHA(n_trials=9)", "MedianStopping(9)", "Optuna(6)"]
 )
