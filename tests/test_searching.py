@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import xarray as xr
@@ -18,45 +12,8 @@ import dasktune as dt
 from dasktune.results import VARYING
 from dasktune.search.naming import strategy_of
 
-COUNTING = (Path(__file__).parent / "counting.py").read_text()
-FILE = (
-    COUNTING
-    + """
-import time
-
-import dasktune as dt
-
-
-def train(trial, data, epochs=9):
-    total = Total()
-    trial.checkpoint(total=total)
-    for epoch in trial.epochs(epochs):
-        line = f"from {trial.parent} at {trial.began}" * bool(trial.parent)
-        note(f"{trial.config.a}/{trial.replicate.get('seed', 0)}{line} {epoch}")
-        if os.path.exists(f"{HERE}/fail-{trial.config.a}-{epoch}"):
-            raise RuntimeError("told to fail")
-        time.sleep(0.1 * os.path.exists(f"{HERE}/slow"))
-        total.value += trial.config.a
-        nan = os.path.exists(f"{HERE}/nan-{trial.config.a}")
-        trial.report(score=float("nan") if nan else trial.config.a - 50 / (epoch + 1))
-
-
-space = dt.Space(a=dt.choice(*range(1, 10)))
-pipeline = dt.Pipeline(
-    space.grid(), preprocess, train, objective="max score", budget="epochs",
-    checkpoint_every=0.0, search=dt.SuccessiveHalving(),
-)
-"""
-)
 SPENT = 9 * 1 + 3 * 2 + 1 * 6
 """Epochs of nine configs, of which three go on to 3 epochs and one to 9."""
-
-
-@pytest.fixture
-def search(project):
-    """Give a project with a search over nine configs."""
-    project.file.write_text(FILE)
-    return project
 
 
 def trained(project):
@@ -373,83 +330,6 @@ def test_a_search_runs_on_any_cluster(search, strategy):
     if strategy == "Hyperband()":
         xr.testing.assert_identical(found.drop_vars(VARYING), here.drop_vars(VARYING))
     assert found.sizes["trial"] == here.sizes["trial"]
-
-
-def start(project, *words):
-    """Start ``dasktune make`` in a process group of its own."""
-    command = [sys.executable, "-m", "dasktune", "make", "-f", str(project.file), "-j2"]
-    return subprocess.Popen(
-        [*command, "--store", str(project.folder / "dist"), *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def wait_for(project, count, process):
-    """Wait until so many epochs have begun."""
-    deadline = time.monotonic() + 100
-    log = project.folder / "log"
-    while not log.exists() or len(log.read_text().splitlines()) < count:
-        assert time.monotonic() < deadline, "the search does not get on"
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-
-
-def test_a_search_that_is_interrupted_leaves_off_at_checkpoints(search):
-    """At Ctrl-C; the next run goes on, and trains no epoch twice."""
-    (search.folder / "slow").touch()
-    process = start(search, "--search", "Hyperband()", "--cluster", "none")
-    wait_for(search, 14, process)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=100)
-    assert process.returncode == -signal.SIGINT, output
-    assert "interrupted; what is finished is kept" in output
-    (search.folder / "slow").unlink()
-    assert search.make("--search", "Hyperband()").code == 0
-    assert set(trained(search).values()) == {1}
-
-
-@pytest.mark.parametrize(
-    ("strategy", "where"),
-    [
-        ("Hyperband()", "local"),
-        ("ASHA(n_trials=9)", "none"),
-        ("Optuna(6)", "none"),
-        ("MedianStopping(9, every=2)", "none"),
-        ("PBT(4, every=2, explore='a')", "none"),
-        ("Patience(3, n=4)", "none"),
-    ],
-)
-def test_a_search_whose_driver_is_killed_goes_on(search, strategy, where):
-    """Without a word: nothing is trained twice but the epochs that were on their way.
-
-    A synchronous one comes to the same dataset as one that ran through, and so does a sampler
-    that has one trial at a time.
-    """
-    (search.folder / "slow").touch()
-    process = start(search, "--search", strategy, "--cluster", where)
-    try:
-        wait_for(search, 14, process)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-    (search.folder / "slow").unlink()
-    result = search.make("--search", strategy)
-    assert result.code == 0, result.err
-    counts = trained(search)
-    repeated = {epoch: count for epoch, count in counts.items() if count > 1}
-    assert len(repeated) <= 2
-    assert set(repeated.values()) <= {2}
-    found = search.dataset()
-    if strategy.startswith("ASHA"):
-        assert (found.budget.max(), found.sizes["trial"]) == (9, 9)
-        return  # which are promoted early may differ
-    assert search.make("--search", strategy, "--store", str(search.folder / "other")).code == 0
-    expected = dt.open_results(search.folder / "other" / "toy")
-    assert counts.total() - len(repeated) == int(expected.spent.sum())
-    xr.testing.assert_identical(found.drop_vars(VARYING), expected.drop_vars(VARYING))
 
 
 def test_a_stopped_trial_of_a_search_goes_on_with_the_next_make(search):
