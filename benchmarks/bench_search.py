@@ -136,12 +136,21 @@ def decisions(trials: int) -> dict[str, list[float]]:
     def several(rng: random.Random) -> Any:
         return rng.random(), rng.random()
 
+    def three(rng: random.Random) -> Any:
+        return rng.random(), rng.random(), rng.random()
+
     timed: dict[str, tuple[Strategy, Callable[[random.Random], Any]]] = {
         "SuccessiveHalving": (dt.SuccessiveHalving(n=trials), alone),
         "SuccessiveHalving, two objectives": (dt.SuccessiveHalving(n=trials), several),
         "Hyperband": (dt.Hyperband(max_epochs=3 ** (1 if trials < 500 else 6)), alone),
         "ASHA": (dt.ASHA(n_trials=trials), alone),
         "ASHA, two objectives": (dt.ASHA(n_trials=trials), several),
+        "SuccessiveHalving, three objectives": (dt.SuccessiveHalving(n=trials), three),
+        "ASHA, three objectives": (dt.ASHA(n_trials=trials), three),
+        "MedianStopping, three objectives": (
+            dt.MedianStopping(n_trials=trials, every=9),
+            three,
+        ),
         "MedianStopping": (dt.MedianStopping(n_trials=trials, every=9), alone),
         "Patience": (dt.Patience(9, every=9, n=trials), alone),
         "PBT": (dt.PBT(trials, every=27), alone),
