@@ -252,6 +252,30 @@ def test_a_pipeline_without_epochs_cannot_be_searched(search):
     assert "budget='epochs'" in search.make().err
 
 
+@pytest.mark.parametrize(
+    ("strategy", "most"), [("ASHA(9)", 3), ("MedianStopping(9)", 3), ("Optuna(6)", 1)]
+)
+def test_a_rule_is_asked_ahead_of_short_trainings_and_a_model_is_not(
+    search, monkeypatch, strategy, most
+):
+    """So that no worker waits for a decision; what a model asks for is the better the later."""
+    from dasktune.flight import Here
+
+    waiting = []
+    ended = Here.ended
+
+    def count(here):
+        waiting.append(sum(len(batch.names) for batch in here._batches))
+        return ended(here)
+
+    monkeypatch.setattr(Here, "ahead", 2)
+    monkeypatch.setattr(Here, "ended", count)
+    assert search.make("--search", strategy).code == 0
+    assert max(waiting) == most
+    assert set(trained(search).values()) == {1}
+    assert search.make("--search", strategy, "-q").code == 0
+
+
 def test_names_that_the_dataset_of_a_search_uses_are_no_hyperparameters(search):
     """With the fix."""
     search.edit("dt.Space(a=", "dt.Space(rung=1, a=")
