@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dasktune.config import Config, Origin, Parent, TrialSpec, Value, plain
-from dasktune.domain import Constant, Folds
+from dasktune.domain import Constant
 from dasktune.errors import SpaceError, UsageError, did_you_mean
+from dasktune.replicate import Folds
 
 if TYPE_CHECKING:
     from dasktune.space import Space

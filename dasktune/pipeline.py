@@ -11,10 +11,11 @@ from typing import Any
 from dasktune.config import Config, TrialSpec, Value, plain
 from dasktune.dag import Dag
 from dasktune.design import Chosen, Design
-from dasktune.domain import Folds, literal
+from dasktune.domain import literal
 from dasktune.errors import PipelineError, UsageError, did_you_mean
 from dasktune.markup import box, table
 from dasktune.objective import SECONDS, Objective
+from dasktune.replicate import Folds
 from dasktune.search import Strategy
 from dasktune.space import Space
 

@@ -8,8 +8,10 @@ from functools import cached_property
 
 from dasktune.config import Config, Parent, TrialSpec
 from dasktune.design import Design
-from dasktune.domain import Choice, Domain, Integers, Interval, Replicates
+from dasktune.domain import Choice, Domain
 from dasktune.errors import SpaceError, UsageError, did_you_mean
+from dasktune.interval import Integers, Interval
+from dasktune.replicate import Replicates
 from dasktune.space import Space
 
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from dasktune.config import TrialSpec
 from dasktune.course import Course, Result
-from dasktune.domain import Folds
 from dasktune.errors import StampError, UsageError
 from dasktune.fingerprint import key as key_of
 from dasktune.fingerprint import typed
@@ -22,6 +21,7 @@ from dasktune.plan import GOALS, Plan, Request, RungState, State, Target
 from dasktune.planner import Planner
 from dasktune.recipe import Codes
 from dasktune.record import Record
+from dasktune.replicate import Folds
 from dasktune.search.strategy import ALL
 from dasktune.store import Store
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dasktune.config import Config, Value
-from dasktune.domain import Choice, Constant, Domain, Integers, Interval
+from dasktune.domain import Choice, Constant, Domain
 from dasktune.errors import SearchError, did_you_mean
+from dasktune.interval import Integers, Interval
 from dasktune.search.draws import Draws
 from dasktune.search.standing import Score
 from dasktune.search.strategy import Ask, Rung, Search, Strategy, whole
