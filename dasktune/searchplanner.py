@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from dasktune.config import TrialSpec
+from dasktune.cost import seconds_an_epoch
 from dasktune.course import Course, Result
 from dasktune.errors import StampError, UsageError
 from dasktune.fingerprint import key as key_of
@@ -245,10 +246,12 @@ class SearchPlanner(Planner):
         return tuple(states)
 
     def _epoch_seconds(self, course: Course) -> float | None:
-        """Tell how long an epoch took on average, over what was found."""
+        """Tell how long an epoch took on average, over what was found; else in other trials."""
         found = {(name, r.budget): r.outcome for (name, _), r in course.results.items()}
         longest: dict[str, int] = {}
         for name, budget in found:
             longest[name] = max(longest.get(name, 0), budget)
         seconds = sum(outcome.seconds for outcome in found.values())
-        return seconds / sum(longest.values()) if found else None
+        if not found:
+            return seconds_an_epoch(self._some_stamps())
+        return seconds / max(1, sum(longest.values()))

@@ -52,10 +52,12 @@ def test_the_plan_of_a_search_says_what_is_known_beforehand(search):
     """The first rung, and the most that may follow."""
     before = search.cli("plan").out
     assert "SuccessiveHalving() over a full grid of 9 configs" in before
-    assert f"would train at most {SPENT} of {SPENT} epochs" in before
+    assert f"would train at most {SPENT} of {SPENT} epochs; no trial was ever timed" in before
     assert "9 never trained" in before
     dry = search.make("-n").out
     assert dry.count("train a=") == 9
+    search.make("--search", "none", "a=1,2", "epochs=2")
+    assert "an epoch)" in search.cli("plan").out  # as of other trials, which it has no use for
     search.make()
     assert "Nothing to be done" in search.cli("plan").out
     more = search.cli("plan", "epochs=27").out
