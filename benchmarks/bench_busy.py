@@ -118,8 +118,9 @@ so many worker processes of a machine of {raw["machine"]["processors"]} processo
 as well. Medians of the repetitions (least to most). "Busy": the share of the workers' time, from
 the begin of the first training to the end of the last, in which a train function ran, by the
 stamps. "Until the last begins" leaves out the end of the run, at which nothing is left to start.
-What is idle before that is what a training costs besides (its start, its commit): it is the same
-for the search that waits for whole rungs, and less the longer the trainings are.
+What is idle before that is what a training costs besides: its start, its commit and, in the search
+that waits for whole rungs, the slowest of each rung. Where trainings are short, ASHA is asked for
+as many again as there are workers, so that the next one waits on its worker already.
 """
 
 
