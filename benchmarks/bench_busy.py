@@ -23,27 +23,13 @@ from report import Table, machine, spread, write
 import dasktune as dt
 from dasktune.search import Strategy
 
-PIPELINE = """
+COUNTING = Path(__file__).parent.parent / "tests" / "counting.py"
+PIPELINE = (
+    COUNTING.read_text()
+    + """
 import time
 
-import numpy as np
-import xarray as xr
-
 import dasktune as dt
-
-
-class Total:
-    value = 0.0
-
-    def state_dict(self):
-        return {"value": self.value}
-
-    def load_state_dict(self, state):
-        self.value = state["value"]
-
-
-def preprocess():
-    return {"train": xr.Dataset({"x": ("row", np.arange(4.0))})}
 
 
 def train(trial, data, epochs=9):
@@ -59,6 +45,7 @@ pipeline = dt.Pipeline(
     space, preprocess, train, objective="max score", budget="epochs", search=dt.ASHA(3)
 )
 """
+)
 
 
 CASES = ((4, 1), (8, 1), (4, 4))
@@ -131,8 +118,9 @@ so many worker processes of a machine of {raw["machine"]["processors"]} processo
 as well. Medians of the repetitions (least to most). "Busy": the share of the workers' time, from
 the begin of the first training to the end of the last, in which a train function ran, by the
 stamps. "Until the last begins" leaves out the end of the run, at which nothing is left to start.
-What is idle before that is what a training costs besides (its start, its commit): it is the same
-for the search that waits for whole rungs, and less the longer the trainings are.
+What is idle before that is what a training costs besides: its start, its commit and, in the search
+that waits for whole rungs, the slowest of each rung. Where trainings are short, ASHA is asked for
+as many again as there are workers, so that the next one waits on its worker already.
 """
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import heapq
+import math
 import os
 import random
 import statistics
@@ -37,6 +38,8 @@ FILE = HERE.parent / "pipelines" / "digits.py"
 GRIDS = {"digits": (FILE, 40), "fashion": (HERE / "fashion.py", 27)}
 """The pipelines, and the epochs of their grids."""
 WORKERS = 4
+CREWS = (1, 2, 4, 8)
+"""Workers by which Hyperband is looked at more closely."""
 Curves = dict[str, tuple[list[float], float]]
 """Of each trial the values by epoch, and the seconds of an epoch."""
 
@@ -136,12 +139,21 @@ def decisions(trials: int) -> dict[str, list[float]]:
     def several(rng: random.Random) -> Any:
         return rng.random(), rng.random()
 
+    def three(rng: random.Random) -> Any:
+        return rng.random(), rng.random(), rng.random()
+
     timed: dict[str, tuple[Strategy, Callable[[random.Random], Any]]] = {
         "SuccessiveHalving": (dt.SuccessiveHalving(n=trials), alone),
         "SuccessiveHalving, two objectives": (dt.SuccessiveHalving(n=trials), several),
         "Hyperband": (dt.Hyperband(max_epochs=3 ** (1 if trials < 500 else 6)), alone),
         "ASHA": (dt.ASHA(n_trials=trials), alone),
         "ASHA, two objectives": (dt.ASHA(n_trials=trials), several),
+        "SuccessiveHalving, three objectives": (dt.SuccessiveHalving(n=trials), three),
+        "ASHA, three objectives": (dt.ASHA(n_trials=trials), three),
+        "MedianStopping, three objectives": (
+            dt.MedianStopping(n_trials=trials, every=9),
+            three,
+        ),
         "MedianStopping": (dt.MedianStopping(n_trials=trials, every=9), alone),
         "Patience": (dt.Patience(9, every=9, n=trials), alone),
         "PBT": (dt.PBT(trials, every=27), alone),
@@ -207,6 +219,7 @@ def measure(
         "grid": {**grid, "best": best, "goal": goal},
         "workers": WORKERS,
         "searches": rows,
+        "hyperband": by_workers(sweep, curves, goal, 5 * repetitions),
         "decisions": {
             name: {
                 "count": len(ms),
@@ -228,6 +241,50 @@ def strategies(configs: int) -> dict[str, Callable[[int], Strategy]]:
         "MedianStopping": lambda seed: dt.MedianStopping(n_trials=configs, seed=seed),
         "Patience": lambda seed: dt.Patience(5, n=configs, seed=seed),
     }
+
+
+def by_workers(sweep: dt.Sweep, curves: Curves, goal: float, repetitions: int) -> dict[str, Any]:
+    """Play Hyperband with several numbers of workers: those that are free begin later brackets."""
+    rows = {}
+    for workers in CREWS:
+        played = [
+            Play(sweep, curves, dt.Hyperband(seed=seed), goal).run(workers)
+            for seed in range(repetitions)
+        ]
+        rows[str(workers)] = [
+            {"spent": p.spent, "at_goal": p.spent_at_goal, "clock": p.clock} for p in played
+        ]
+    return rows
+
+
+def crews(found: dict[str, dict[str, Any]]) -> Table:
+    """Write Hyperband by the number of workers as a table."""
+    rows = []
+    for name, raw in found.items():
+        whole = raw["grid"]["epochs"]
+        for workers, runs in raw["hyperband"].items():
+            reached = [100 * run["at_goal"] / whole for run in runs if run["at_goal"] is not None]
+            low, high = median_interval(reached) if reached else (math.nan, math.nan)
+            rows.append(
+                [
+                    name,
+                    workers,
+                    spread(reached, 1) if reached else "never",
+                    f"{low:.1f} to {high:.1f}",
+                    f"{len(reached)} of {len(runs)}",
+                    spread([100 * run["spent"] / whole for run in runs], 1),
+                    spread([run["clock"] for run in runs], 1),
+                ]
+            )
+    head = ["Hyperband on", "workers", "% until as good", "95 % of that median", "as good"]
+    return Table([*head, "% to the end", "seconds to the end"], rows)
+
+
+def median_interval(values: list[float]) -> tuple[float, float]:
+    """Give the 95 % interval of a median, by drawing with replacement."""
+    drawn = random.Random(0)
+    medians = sorted(statistics.median(drawn.choices(values, k=len(values))) for _ in range(2000))
+    return medians[50], medians[-51]
 
 
 def tabulate(raw: dict[str, Any]) -> Table:
@@ -272,6 +329,12 @@ best of the grid ({grid["best"]:.4f}) less its standard error.
 """
 
 
+CREW_NOTES = """
+With one worker the brackets come one after the other, as in the paper; the first one alone is a
+successive halving. Where there are more workers than the rungs of a bracket keep busy, the free
+ones begin the next bracket, so that more is spent by the time at which the first one ends, and
+the end comes sooner.
+"""
 NOTES = """
 A search is as good as soon as any epoch is that it has trained with all seeds; dasktune, which
 decides by the value at the end of a rung, is looked at when rungs end. It shares its workers among
@@ -302,6 +365,7 @@ def main(arguments: list[str] | None = None) -> None:
         found[name] = measure(epochs, options.repetitions, trials, {}, file)
         print(f"{name}\n{tabulate(found[name]).markdown()}")
     first = next(iter(found.values()))
+    print(crews(found).markdown())
     print(timed(first).markdown())
     if options.keep:
         raw = {"machine": first["machine"], "grids": found}
@@ -310,7 +374,8 @@ def main(arguments: list[str] | None = None) -> None:
             f"## {name}\n\n{tabulate(of_grid).markdown()}\n{notes(name, of_grid)}"
             for name, of_grid in found.items()
         ]
-        path.write_text("\n".join([*parts, NOTES, timed(first).markdown(), ""]))
+        tables = [crews(found).markdown(), CREW_NOTES, NOTES, timed(first).markdown()]
+        path.write_text("\n".join([*parts, *tables, ""]))
         print(path)
 
 

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from dasktune.config import Config, TrialSpec
     from dasktune.data import Data
     from dasktune.design import Design
-    from dasktune.domain import choice, constant, folds, integers, log_uniform, replicates, uniform
+    from dasktune.domain import choice, constant
     from dasktune.errors import DasktuneError
+    from dasktune.interval import integers, log_uniform, uniform
     from dasktune.kept import load_model
     from dasktune.pipeline import Pipeline
     from dasktune.plan import Plan, Request
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from dasktune.ranking import best, leaderboard
     from dasktune.reading.accessor import Results, open
     from dasktune.regions import union
+    from dasktune.replicate import folds, replicates
     from dasktune.results import open_results, to_grid
     from dasktune.run import Options, Summary
     from dasktune.search.asha import ASHA
@@ -72,17 +74,17 @@ _HOMES = {
     "best": "ranking",
     "choice": "domain",
     "constant": "domain",
-    "folds": "domain",
-    "integers": "domain",
+    "folds": "replicate",
+    "integers": "interval",
     "leaderboard": "ranking",
     "load_model": "kept",
-    "log_uniform": "domain",
+    "log_uniform": "interval",
     "make": "searching",
     "open": "reading.accessor",
     "open_results": "results",
-    "replicates": "domain",
+    "replicates": "replicate",
     "to_grid": "results",
-    "uniform": "domain",
+    "uniform": "interval",
     "union": "regions",
 }
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from dasktune.config import Config, TrialSpec, plain
 from dasktune.design import Design
-from dasktune.domain import Choice, folds
+from dasktune.domain import Choice
 from dasktune.errors import SourceError, SpaceError
 from dasktune.fingerprint import digest
+from dasktune.replicate import folds
 from dasktune.sklearn.candidate import scorer_name, word_of
 from dasktune.space import RESERVED, Space
 

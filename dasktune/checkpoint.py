@@ -11,7 +11,7 @@ import logging
 import os
 import random
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -29,6 +29,24 @@ class Stateful(Protocol):
 
     def load_state_dict(self, state: Any) -> Any:
         """Take the state."""
+
+
+class Left(NamedTuple):
+    """Where a training was left.
+
+    Attributes
+    ----------
+    epoch : int
+        The epoch that comes next.
+    curve : dict
+        The metrics so far.
+    seconds : float
+        How long the training took so far.
+    """
+
+    epoch: int
+    curve: dict[str, Any]
+    seconds: float
 
 
 def check_stateful(objects: Mapping[str, Any]) -> None:
@@ -50,8 +68,7 @@ def check_stateful(objects: Mapping[str, Any]) -> None:
 def save_checkpoint(
     folder: str,
     objects: Mapping[str, Stateful],
-    epoch: int,
-    curve: dict[str, Any],
+    left: Left,
     *,
     final: bool = False,
 ) -> None:
@@ -66,10 +83,8 @@ def save_checkpoint(
         Where it belongs; created if missing.
     objects : mapping of str to object
         What has a ``state_dict``.
-    epoch : int
-        The epoch that comes next.
-    curve : dict
-        JSON-able: the metrics so far.
+    left : Left
+        Where the training is left.
     final : bool, default False
         Whether a budget ends here. Such a checkpoint stays, for a longer budget to go on from.
     """
@@ -78,9 +93,8 @@ def save_checkpoint(
     name, keys, position, has_gauss, gauss = np.random.get_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     state = {
-        "epoch": epoch,
+        **left._asdict(),
         "objects": {key: value.state_dict() for key, value in objects.items()},
-        "curve": curve,
         "python": random.getstate(),
         "numpy": [
             str(name),
@@ -99,11 +113,11 @@ def save_checkpoint(
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(scratch, f"{folder}/{'final' if final else 'epoch'}-{epoch}.pt")
+        os.replace(scratch, f"{folder}/{'final' if final else 'epoch'}-{left.epoch}.pt")
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(scratch)
-    drop_passing(folder, epoch if final else epoch - 1)
+    drop_passing(folder, left.epoch if final else left.epoch - 1)
 
 
 def drop_passing(folder: str, most: int | None = None) -> None:
@@ -120,7 +134,7 @@ def load_checkpoint(
     most: int | None = None,
     *,
     generators: bool = True,
-) -> tuple[int, dict[str, Any]] | None:
+) -> Left | None:
     """Put the objects and the generators into the state of the latest checkpoint.
 
     Parameters
@@ -136,18 +150,15 @@ def load_checkpoint(
 
     Returns
     -------
-    (int, dict) or None
-        The epoch that comes next and the curve so far; None where there is no checkpoint. One
-        that is damaged or of other objects is passed over, in favour of an earlier one or of a
-        fresh start, and the log says so.
+    Left or None
+        None where there is no checkpoint. One that is damaged or of other objects is passed
+        over, in favour of an earlier one or of a fresh start, and the log says so.
     """
     found = (_load(saved.path, objects, generators) for saved in saved_epochs(folder, most))
     return next((loaded for loaded in found if loaded is not None), None)
 
 
-def _load(
-    path: str, objects: Mapping[str, Stateful], generators: bool
-) -> tuple[int, dict[str, Any]] | None:
+def _load(path: str, objects: Mapping[str, Stateful], generators: bool) -> Left | None:
     import torch
 
     try:
@@ -166,12 +177,13 @@ def _load(
             value.load_state_dict(before[name])
         log.warning("the checkpoint %s does not fit (%s)", path, error)
         return None
+    left = Left(state["epoch"], state["curve"], float(state.get("seconds", 0.0)))
     if not generators:
-        return state["epoch"], state["curve"]
+        return left
     random.setstate(state["python"])
     name, keys, position, has_gauss, gauss = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
     torch.set_rng_state(state["torch"])
     if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])
-    return state["epoch"], state["curve"]
+    return left

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dasktune.cluster.choose import backend
 from dasktune.cluster.demand import Demand
 from dasktune.errors import DasktuneError
-from dasktune.results import open_results
+from dasktune.results import VARYING, open_results
 from dasktune.run import Options
 from dasktune.searching import make
 from dasktune.sweep import Sweep
@@ -151,7 +151,7 @@ class ClusterContract:
         """To the last bit; only who made them, when, and in what time may differ."""
         import xarray as xr
 
-        varying = ["seconds", "finished", "worker", "device", "error"]
+        varying = [*VARYING, "error"]
         here = self.alone().dataset
         there = self.made().dataset
         assert self.made().exit_code == 0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 RESERVED = (
     *("trial", "epoch", "objective", "status", "error", "seconds", "finished"),
-    *("worker", "device", "key", "failure"),
+    *("worker", "device", "key", "failure", "training_seconds"),
 )
 """Names that the dataset uses itself."""
 

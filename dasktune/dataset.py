@@ -49,7 +49,9 @@ def dataset_of(
         variables of float64, NaN where a trial has no such epoch or failed; one that was
         stopped has its curve up to there, and no ``objective``. Hyperparameters,
         the replicate, ``status``, ``error``, ``failure`` (its kind), ``seconds``, ``finished``,
-        ``worker``, ``device``, ``key`` and ``objective`` (the value) are coordinates on ``trial``.
+        ``worker``, ``device``, ``key`` and ``objective`` (the value) are coordinates on ``trial``;
+        and ``training_seconds``, how long it took from its first epoch on, where ``seconds``
+        is what the last stretch took.
     """
     import xarray as xr
 
@@ -68,6 +70,7 @@ def dataset_of(
     for name in names:
         coords[name] = ("trial", _column([of_trial.get(name, _ABSENT) for of_trial in axes]))
     objectives = _values(whole, objective)
+    found = list(zip(outcomes, stamps, strict=True))
     places = [body["place"] if body else {} for body in bodies]
     coords |= {
         "objective": ("trial", objectives),
@@ -76,12 +79,11 @@ def dataset_of(
         "failure": ("trial", _text(_failures(outcomes, objectives))),
         "seconds": (
             "trial",
-            np.array(
-                [
-                    o.seconds if s is None else s.seconds
-                    for o, s in zip(outcomes, stamps, strict=True)
-                ]
-            ),
+            np.array([o.seconds if s is None else s.seconds for o, s in found]),
+        ),
+        "training_seconds": (
+            "trial",
+            np.array([o.seconds if s is None else s.training_seconds for o, s in found]),
         ),
         "finished": ("trial", _times([body.get("finished") if body else None for body in bodies])),
         "worker": ("trial", _text([str(p.get("worker", "")) for p in places])),

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dasktune.config import Config, Origin, Parent, TrialSpec, Value, plain
-from dasktune.domain import Constant, Folds
+from dasktune.domain import Constant
 from dasktune.errors import SpaceError, UsageError, did_you_mean
+from dasktune.replicate import Folds
 
 if TYPE_CHECKING:
     from dasktune.space import Space
@@ -251,3 +252,27 @@ class Design:
         if not self.space.allows(config):
             raise SpaceError(f"{where} is ruled out by a predicate of where(): {config!r}.")
         return config
+
+
+@dataclass(frozen=True)
+class Chosen(Design):
+    """A few trials of a design, such as those that a search has asked for.
+
+    Attributes
+    ----------
+    specs : tuple of TrialSpec
+        The trials.
+    """
+
+    specs: tuple[TrialSpec, ...] = ()
+
+    @classmethod
+    def of(cls, space: Space, specs: Sequence[TrialSpec]) -> Chosen:
+        """Choose trials."""
+        return cls(
+            space, "explicit", configs=tuple(dict(s.config) for s in specs), specs=tuple(specs)
+        )
+
+    def trials(self) -> tuple[TrialSpec, ...]:
+        """List the trials."""
+        return self.specs

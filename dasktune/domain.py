@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import abc
 import ast
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -123,71 +122,6 @@ class Choice(Domain):
 
 
 @dataclass(frozen=True)
-class Interval(Domain):
-    """Real numbers between two bounds, on a linear or a logarithmic scale."""
-
-    low: float
-    high: float
-    log: bool = False
-    count: int | None = None
-
-    def from_unit(self, u: float) -> float:
-        """Map `u` in [0, 1) to a number between the bounds."""
-        if self.log:
-            low, high = math.log(self.low), math.log(self.high)
-            return min(max(math.exp(low + u * (high - low)), self.low), self.high)
-        return self.low + u * (self.high - self.low)
-
-    def points(self) -> tuple[float, ...] | None:
-        """List `points` numbers, evenly spaced from bound to bound."""
-        if self.count is None:
-            return None
-        if self.count == 1:
-            return (float(f"{self.from_unit(0.5):.12g}"),)
-        # Rounded, so that 0.001 is the 0.001 that a user types, and not 0.0009999999999999998.
-        inner = (
-            float(f"{self.from_unit(i / (self.count - 1)):.12g}") for i in range(1, self.count - 1)
-        )
-        return (self.low, *inner, self.high)
-
-    def read(self, text: str) -> float:
-        """Read a number; it may lie outside of the bounds."""
-        try:
-            return float(text)
-        except ValueError:
-            raise SpaceError(f"a value must be a number, but got {text!r}.") from None
-
-
-@dataclass(frozen=True)
-class Integers(Domain):
-    """Whole numbers between two bounds, both included."""
-
-    low: int
-    high: int
-    log: bool = False
-    step: int = 1
-
-    def from_unit(self, u: float) -> int:
-        """Map `u` in [0, 1) to a whole number; on a linear scale each has the same share."""
-        if self.log:
-            low, high = math.log(self.low), math.log(self.high + 1)
-            return min(int(math.exp(low + u * (high - low))), self.high)
-        values = range(self.low, self.high + 1, self.step)
-        return values[min(int(u * len(values)), len(values) - 1)]
-
-    def points(self) -> tuple[int, ...] | None:
-        """List all the numbers, or None on a logarithmic scale."""
-        return None if self.log else tuple(range(self.low, self.high + 1, self.step))
-
-    def read(self, text: str) -> int:
-        """Read a whole number; it may lie outside of the bounds."""
-        try:
-            return int(text)
-        except ValueError:
-            raise SpaceError(f"a value must be a whole number, but got {text!r}.") from None
-
-
-@dataclass(frozen=True)
 class Constant(Domain):
     """A single value, the same in every config."""
 
@@ -204,31 +138,6 @@ class Constant(Domain):
     def read(self, text: str) -> Value:
         """Read another value for it."""
         return Choice({}, (self.value,)).read(text) if self.value is not None else literal(text)
-
-
-@dataclass(frozen=True)
-class Replicates(Domain):
-    """Repetitions of every config with other random numbers."""
-
-    values: tuple[int, ...]
-    common: bool = False
-
-    def from_unit(self, u: float) -> int:
-        """Map `u` in [0, 1) to one of the replicates."""
-        return self.values[min(int(u * len(self.values)), len(self.values) - 1)]
-
-    def points(self) -> tuple[int, ...]:
-        """List the replicates."""
-        return self.values
-
-    def read(self, text: str) -> int:
-        """Read the number of a replicate."""
-        return Integers({}, 0, 0).read(text)
-
-
-@dataclass(frozen=True)
-class Folds(Replicates):
-    """Repetitions of every config on other parts of the data."""
 
 
 def literal(text: str) -> Value:
@@ -269,80 +178,6 @@ def choice(*values: Any) -> Choice:
     return Choice({}, checked)
 
 
-def uniform(low: float, high: float, *, points: int | None = None) -> Interval:
-    """Let a hyperparameter be any real number between two bounds.
-
-    Parameters
-    ----------
-    low, high : float
-        The bounds, finite, `low` < `high`.
-    points : int, optional
-        How many evenly spaced numbers a grid takes from it, bounds included.
-
-    Raises
-    ------
-    SpaceError
-        If the bounds are not so, or `points` is below 1.
-    """
-    low, high = _bounds("uniform", low, high)
-    return Interval({}, low, high, False, _count(points))
-
-
-def log_uniform(low: float, high: float, *, points: int | None = None) -> Interval:
-    """Let a hyperparameter be any positive number, evenly likely per power of ten.
-
-    Parameters
-    ----------
-    low, high : float
-        The bounds, finite, 0 < `low` < `high`.
-    points : int, optional
-        How many logarithmically spaced numbers a grid takes from it, bounds included.
-
-    Raises
-    ------
-    SpaceError
-        If the bounds are not so, or `points` is below 1.
-    """
-    low, high = _bounds("log_uniform", low, high)
-    if low <= 0:
-        raise SpaceError(
-            f"log_uniform() needs 0 < low, but got low={low!r}. Take a small positive bound, "
-            "or uniform()."
-        )
-    return Interval({}, low, high, True, _count(points))
-
-
-def integers(low: int, high: int, *, step: int = 1, log: bool = False) -> Integers:
-    """Let a hyperparameter be a whole number between two bounds, both included.
-
-    Parameters
-    ----------
-    low, high : int
-        The bounds, `low` <= `high`; with `log`, 0 < `low`.
-    step : int, default 1
-        Distance between two values.
-    log : bool, default False
-        Whether each power of ten is as likely as the next; then a grid cannot list the values.
-
-    Raises
-    ------
-    SpaceError
-        If the bounds or the step are not so.
-    """
-    for name, value in (("low", low), ("high", high), ("step", step)):
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise SpaceError(f"integers() needs {name} to be an int, but got {value!r}.")
-    if low > high:
-        raise SpaceError(f"integers() needs low <= high, but got low={low}, high={high}.")
-    if step < 1:
-        raise SpaceError(f"integers() needs step >= 1, but got step={step}.")
-    if log and (low < 1 or step != 1):
-        raise SpaceError(
-            f"integers(log=True) needs low >= 1 and step=1, but got low={low}, step={step}."
-        )
-    return Integers({}, low, high, log, step)
-
-
 def constant(value: Any) -> Constant:
     """Give every config the same value, which the command line may override.
 
@@ -354,55 +189,6 @@ def constant(value: Any) -> Constant:
     return Constant({}, plain(value, where="a constant"))
 
 
-def replicates(count: int | Sequence[int], *, common: bool = False) -> Replicates:
-    """Repeat every config with other random numbers: an axis of the sweep.
-
-    Parameters
-    ----------
-    count : int or sequence of int
-        How many replicates, numbered from 0; or their numbers.
-    common : bool, default False
-        Whether a replicate has the same random numbers in all configs (for paired comparisons)
-        instead of each trial having its own.
-
-    Raises
-    ------
-    SpaceError
-        If there would be none, or one is given twice, or one is not an int.
-    """
-    return Replicates({}, _numbered("replicates", count), common)
-
-
-def folds(count: int | Sequence[int]) -> Folds:
-    """Repeat every config on each fold of a cross-validation: an axis of the sweep.
-
-    Each fold is a trial of its own. It has its number in ``trial.replicate``, of which alone
-    the split must be made, so that all configs see the same; `SklearnRecipe` does so.
-
-    Parameters
-    ----------
-    count : int or sequence of int
-        How many folds, numbered from 0; or their numbers.
-
-    Raises
-    ------
-    SpaceError
-        If there would be none, or one is given twice, or one is not an int.
-    """
-    return Folds({}, _numbered("folds", count))
-
-
-def _numbered(name: str, count: int | Sequence[int]) -> tuple[int, ...]:
-    values = tuple(range(count)) if isinstance(count, int) else tuple(count)
-    if isinstance(count, bool) or not values:
-        raise SpaceError(f"{name}() needs at least one, but got {count!r}.")
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise SpaceError(f"{name}() needs whole numbers, but got {value!r}.")
-    distinct(values, f"{name}()")
-    return values
-
-
 def distinct(values: Sequence[Value], where: str) -> None:
     """Refuse a value that is given twice (``1`` and ``1.0`` are two values)."""
     seen: set[bytes] = set()
@@ -411,24 +197,3 @@ def distinct(values: Sequence[Value], where: str) -> None:
         if text in seen:
             raise SpaceError(f"{where} needs different values, but got {value!r} twice.")
         seen.add(text)
-
-
-def _bounds(name: str, low: Any, high: Any) -> tuple[float, float]:
-    for word, value in (("low", low), ("high", high)):
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value):
-            raise SpaceError(f"{name}() needs {word} to be a finite number, but got {value!r}.")
-    if not low < high:
-        raise SpaceError(
-            f"{name}() needs low < high, but got low={low!r}, high={high!r}. "
-            "Swap them, or take constant()."
-        )
-    return float(low), float(high)
-
-
-def _count(points: Any) -> int | None:
-    if points is not None and (isinstance(points, bool) or not isinstance(points, int)):
-        raise SpaceError(f"points must be an int, but got {points!r}.")
-    if points is not None and points < 1:
-        raise SpaceError(f"points must be at least 1, but got {points}.")
-    return points

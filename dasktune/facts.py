@@ -8,7 +8,8 @@ import os
 from typing import Any
 
 from dasktune.config import Value
-from dasktune.domain import Domain, Interval
+from dasktune.domain import Domain
+from dasktune.interval import Interval
 from dasktune.pipeline import Pipeline
 from dasktune.source import Sources
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import statistics
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
     from dasktune.cluster import Connection
 
+SHORT = 1.0
+"""Seconds of a training below which the next one is to wait on its worker already: the way from
+its end over the driver to the next one takes some hundredths of a second."""
+_LAST = 20  # trainings by which that is judged
 _MOST = 1_000_000  # more than a bracket has trials
 
 Took = Callable[[Outcome], None]
@@ -67,6 +73,10 @@ class Hand(Protocol):
 
     slots: int
 
+    @property
+    def ahead(self) -> int:
+        """Trials to be handed to it beside those that it trains."""
+
     def make(self, plan: Plan, tasks: Tasks, took: Took) -> None:
         """Make a plan as a whole."""
 
@@ -79,6 +89,8 @@ class Hand(Protocol):
 
 class Here:
     """Trains in this process, one batch after the other."""
+
+    ahead = 0
 
     def __init__(self, sweep: Sweep, options: Options, observe: Observer) -> None:
         self.slots = 1
@@ -146,6 +158,7 @@ class Flight:
         self.slots = connection.slots or max(1, sum(rooms[address] for address in chosen))
         self._names: dict[str, tuple[int, list[str]]] = {}  # budget and targets, by node
         self._futures: set[Future] = set()
+        self._seconds: deque[float] = deque(maxlen=_LAST)  # of the last trainings
         self._ended = as_completed(with_results=True, raise_errors=False, loop=client.loop)
 
     def make(self, plan: Plan, tasks: Tasks, took: Took) -> None:
@@ -156,6 +169,11 @@ class Flight:
             self._client, plan, tasks, self._run, self._jobs, took, self._promised
         )
         submission.follow()
+
+    @property
+    def ahead(self) -> int:
+        """As many as it trains at a time, if they are short; else the newest results count more."""
+        return self.slots if self._seconds and statistics.median(self._seconds) < SHORT else 0
 
     def cancel(self) -> None:
         """Take back what is in flight."""
@@ -192,6 +210,7 @@ class Flight:
         for future, result in self._ended.next_batch():
             budget, names = self._names.pop(future.key)
             told = {o.target: o for o in outcomes_of(future, result, names)}
+            self._seconds.extend(o.seconds for o in told.values() if o.made)
             for name in names:
                 yield budget, told.get(name, Outcome(name, "", status="skipped", made=False))
             self._futures.discard(future)

@@ -276,6 +276,7 @@ class Job:
             "objective": str(pipeline.objective),
             "result": result,
             "resumed_at": trial.resumed_at,
+            "training_seconds": trial.seconds_before + seconds,
             "place": place(self.worker),
             "versions": versions(),
             "finished": time.time(),
@@ -408,7 +409,7 @@ def outcome_of(stamp: Stamp, *, made: bool, objective: Objective | None = None) 
     if objective is not None:
         value = objective.last(result["curve"])
     objective = objective or Objective.parse(body.get("objective", "max value"))
-    values = objective.values(result["curve"], stamp.seconds, body.get("resumed_at", 0))
+    values = objective.values(result["curve"], stamp.training_seconds)
     return Outcome(
         stamp.target,
         stamp.key,

@@ -92,7 +92,6 @@ class Objective:
         self,
         curve: Mapping[str, Any],
         seconds: float,
-        resumed_at: int = 0,
         epochs: int | None = None,
     ) -> tuple[float | None, ...]:
         """Give the last value of each objective.
@@ -102,19 +101,13 @@ class Objective:
         curve : mapping
             The JSON form of a curve.
         seconds : float
-            How long the training took since `resumed_at`. All its epochs are taken to have been
-            as long as those, so that trainings can be compared that went on from another.
-        resumed_at : int
-            The epoch at which that training began.
+            How long the training took, from its first epoch on.
         epochs : int, optional
-            How many of its first rows count; all if not given.
+            How many of its first rows count, with their share of the time; all if not given.
         """
-        whole = int(curve["epochs"])
-        counted = whole if epochs is None else min(whole, epochs)
-        each = seconds / max(1, whole - resumed_at)
-        return tuple(
-            each * counted if o.metric == SECONDS else o.last(curve, epochs) for o in self.all
-        )
+        if epochs is not None and epochs < curve["epochs"]:
+            seconds *= epochs / curve["epochs"]
+        return tuple(seconds if o.metric == SECONDS else o.last(curve, epochs) for o in self.all)
 
     def reported(self, last: Callable[[str], float | None], names: Sequence[str]) -> float:
         """Give the last value of the metric; make sure that all objectives have one.

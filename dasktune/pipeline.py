@@ -10,11 +10,12 @@ from typing import Any
 
 from dasktune.config import Config, TrialSpec, Value, plain
 from dasktune.dag import Dag
-from dasktune.design import Design
-from dasktune.domain import Folds, literal
+from dasktune.design import Chosen, Design
+from dasktune.domain import literal
 from dasktune.errors import PipelineError, UsageError, did_you_mean
 from dasktune.markup import box, table
 from dasktune.objective import SECONDS, Objective
+from dasktune.replicate import Folds
 from dasktune.search import Strategy
 from dasktune.space import Space
 
@@ -175,6 +176,12 @@ class Pipeline:
             return changed
         train = {**self.variables["train"], self.budget: budget}
         changed.variables = {**self.variables, "train": train}
+        return changed
+
+    def only(self, spec: TrialSpec) -> Pipeline:
+        """Give this pipeline, without its search, with a single trial, to its last epoch."""
+        changed = copy.copy(self) if self.search is None else self.at(self.max_epochs)
+        changed.design = Chosen.of(self.space, [spec])
         return changed
 
     def _search(self, search: Strategy) -> None:

@@ -262,6 +262,13 @@ class Plan:
         }
 
 
+def named(word: str, trials: Sequence[str]) -> list[str]:
+    """List the trials that a word may name: by the id, by all of it but the hash, by its begin."""
+    matches = [trial for trial in trials if trial == word]
+    matches = matches or [trial for trial in trials if trial.rpartition("-")[0] == word]
+    return matches or [trial for trial in trials if trial.startswith(word)]
+
+
 def resolve_goal(goal: str, specs: Sequence[TrialSpec]) -> str:
     """Find the target that a goal names; a trial may be named by a unique beginning of its id.
 
@@ -274,9 +281,7 @@ def resolve_goal(goal: str, specs: Sequence[TrialSpec]) -> str:
         return goal
     if goal.startswith("trained/"):
         word = goal.removeprefix("trained/")
-        matches = [spec.id for spec in specs if spec.id == word]
-        matches = matches or [spec.id for spec in specs if spec.id.rpartition("-")[0] == word]
-        matches = matches or [spec.id for spec in specs if spec.id.startswith(word)]
+        matches = named(word, [spec.id for spec in specs])
         if len(matches) == 1:
             return f"trained/{matches[0]}"
         if matches:

@@ -15,6 +15,7 @@ from dasktune.results import (
     hyperparameters,
     last_values,
     objective_of,
+    seconds_of,
 )
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ def objective_values(dataset: xr.Dataset) -> Any:
     good = dataset["status"].values == "ok"
     for objective in objective_of(dataset).others:
         name = objective.metric
-        values = dataset[name].values if name == SECONDS else last_values(dataset[name])
+        values = seconds_of(dataset) if name == SECONDS else last_values(dataset[name])
         columns.append(np.where(good, values, np.nan))
     return np.stack(columns, axis=1)
 

@@ -8,8 +8,10 @@ from functools import cached_property
 
 from dasktune.config import Config, Parent, TrialSpec
 from dasktune.design import Design
-from dasktune.domain import Choice, Domain, Integers, Interval, Replicates
+from dasktune.domain import Choice, Domain
 from dasktune.errors import SpaceError, UsageError, did_you_mean
+from dasktune.interval import Integers, Interval
+from dasktune.replicate import Replicates
 from dasktune.space import Space
 
 
@@ -49,20 +51,33 @@ class Union(Design):
         return tuple(frozenset(design.configs_in_order()) for design in self.designs)
 
     def override(self, values: Mapping[str, Sequence[str]]) -> Design:
-        """Give the union of those designs that have the names, with their values replaced."""
+        """Give the union of those designs that have the names, narrowed to their values.
+
+        A value that some of them have is for those alone: to name it adds no trial to the
+        others. One that none of them has is new, and for all.
+        """
         for name in values:
             if name not in self.space.names:
                 raise UsageError(
                     f"no hyperparameter {name!r} in this space."
                     + did_you_mean(name, self.space.names)
                 )
-        designs = [
-            design.override(values)
-            for design in self.designs
-            if values.keys() <= set(design.space.names)
-        ]
-        if not designs:
+        named = [d for d in self.designs if values.keys() <= set(d.space.names)]
+        if not named:
             raise UsageError(f"none of the united designs has all of {', '.join(values)}.")
+        homes = {
+            (name, text): [d for d in named if _has(d.space.domains[name], text)] or named
+            for name, texts in values.items()
+            for text in texts
+        }
+        designs = []
+        for design in named:
+            own = {n: [t for t in texts if design in homes[n, t]] for n, texts in values.items()}
+            if all(own.values()):
+                designs.append(design.override(own))
+        if not designs:
+            words = " ".join(f"{name}={','.join(texts)}" for name, texts in values.items())
+            raise UsageError(f"none of the united designs has {words}.")
         return union(*designs)
 
     def describe(self) -> str:
@@ -132,6 +147,17 @@ def union(*designs: Design | Space) -> Design:
         for name in names
     }
     return Union(Space(**domains), "union", designs=tuple(found))
+
+
+def _has(domain: Domain, text: str) -> bool:
+    """Say whether a value that was typed is one of a domain's."""
+    try:
+        value = domain.read(text)
+    except SpaceError:
+        return False
+    if isinstance(domain, (Interval, Integers)):
+        return isinstance(value, (int, float)) and domain.low <= value <= domain.high
+    return any(type(value) is type(p) and value == p for p in domain.points() or ())
 
 
 def _merged(name: str, domains: Sequence[Domain]) -> Domain:

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from dasktune.errors import StampError, StoreError, UsageError
-from dasktune.objective import Objective
+from dasktune.objective import SECONDS, Objective
 from dasktune.stamp import read_stamp
 
 if TYPE_CHECKING:
@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
 ON_TRIAL = (
     *("objective", "status", "failure", "error", "seconds", "finished"),
-    *("worker", "device", "key"),
+    *("worker", "device", "key", "training_seconds"),
 )
 """Coordinates on ``trial`` that are no hyperparameters."""
+
+VARYING = ("seconds", "training_seconds", "finished", "worker", "device")
+"""Those of them that differ from run to run."""
 
 
 def open_results(path: str | os.PathLike[str]) -> xr.Dataset:
@@ -154,6 +157,14 @@ def config_of(dataset: xr.Dataset, index: int, *, replicate: bool = True) -> dic
         if name in config and (config[name] == "" or config[name] != config[name]):
             del config[name]
     return config
+
+
+def seconds_of(dataset: xr.Dataset) -> Any:
+    """Give how long each training takes from its first epoch to its last, as an objective.
+
+    What was collated before there was ``training_seconds`` tells the time of the last stretch.
+    """
+    return dataset["training_seconds" if "training_seconds" in dataset.coords else SECONDS].values
 
 
 def trials_table(dataset: xr.Dataset) -> pd.DataFrame:

@@ -139,7 +139,7 @@ class _Drive:
         """Keep as many trainings in flight as there is room for."""
         while True:
             if not self.run.stopping():
-                room = hand.slots - len(self.flying)
+                room = hand.slots + self._ahead(hand) - len(self.flying)
                 if room > 0 or self._synchronous:
                     self._start(course.ask(max(1, room)), course, hand, data)
             if not self.flying:
@@ -147,6 +147,12 @@ class _Drive:
             for budget, outcome in hand.ended():
                 self._ended(course, budget, outcome)
             self._start([], course, hand, data)
+
+    def _ahead(self, hand: Hand) -> int:
+        """Tell how many trainings a rule is asked for beforehand; a model knows more later."""
+        search = self.sweep.pipeline.search
+        assert search is not None
+        return 0 if search.remembers else hand.ahead
 
     @property
     def _synchronous(self) -> bool:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from dasktune.config import TrialSpec
+from dasktune.cost import seconds_an_epoch
 from dasktune.course import Course, Result
-from dasktune.domain import Folds
 from dasktune.errors import StampError, UsageError
 from dasktune.fingerprint import key as key_of
 from dasktune.fingerprint import typed
@@ -22,6 +22,7 @@ from dasktune.plan import GOALS, Plan, Request, RungState, State, Target
 from dasktune.planner import Planner
 from dasktune.recipe import Codes
 from dasktune.record import Record
+from dasktune.replicate import Folds
 from dasktune.search.strategy import ALL
 from dasktune.store import Store
 
@@ -171,8 +172,7 @@ class SearchPlanner(Planner):
                 body = stamp.body
                 values = self.pipeline.objective.values(
                     body["result"]["curve"],
-                    stamp.seconds,
-                    body.get("resumed_at", 0),
+                    stamp.training_seconds,
                     budget if self.pipeline.budget else None,
                 )
                 outcome = Outcome(
@@ -246,10 +246,12 @@ class SearchPlanner(Planner):
         return tuple(states)
 
     def _epoch_seconds(self, course: Course) -> float | None:
-        """Tell how long an epoch took on average, over what was found."""
+        """Tell how long an epoch took on average, over what was found; else in other trials."""
         found = {(name, r.budget): r.outcome for (name, _), r in course.results.items()}
         longest: dict[str, int] = {}
         for name, budget in found:
             longest[name] = max(longest.get(name, 0), budget)
         seconds = sum(outcome.seconds for outcome in found.values())
-        return seconds / sum(longest.values()) if found else None
+        if not found:
+            return seconds_an_epoch(self._some_stamps())
+        return seconds / max(1, sum(longest.values()))

@@ -8,12 +8,13 @@ from typing import Any
 
 from dasktune.config import Config, Value, plain
 from dasktune.design import Design
-from dasktune.domain import Choice, Constant, Domain, Folds, Replicates, distinct
+from dasktune.domain import Choice, Constant, Domain, distinct
 from dasktune.errors import SpaceError, UsageError, did_you_mean
+from dasktune.replicate import Folds, Replicates
 
 RESERVED = (
     *("trial", "epoch", "objective", "status", "error", "seconds", "finished"),
-    *("worker", "device", "key", "failure"),
+    *("worker", "device", "key", "failure", "training_seconds"),
 )
 """Names that the dataset uses itself."""
 

@@ -51,6 +51,11 @@ class Stamp:
         body: dict[str, Any] = json.loads(self.body_text)
         return body
 
+    @property
+    def training_seconds(self) -> float:
+        """How long a training took from its first epoch on, whatever it went on from."""
+        return float(self.body.get("training_seconds", self.seconds))
+
     @classmethod
     def of(
         cls,

@@ -128,6 +128,10 @@ class Sweep:
         """Make the plan."""
         return self.planner().plan(request or Request())
 
+    def known_trials(self) -> tuple[TrialSpec, ...]:
+        """List the trials; those of a search as far as they are known."""
+        return self.pipeline.trials() if self.pipeline.search is None else self.plan().specs
+
     def planner(self) -> Planner:
         """Give a planner over what the store holds now."""
         kind = Planner if self.pipeline.search is None else SearchPlanner

@@ -202,7 +202,9 @@ def forecast(plan: Plan, jobs: int) -> str:
     if plan.rungs:
         left, whole = plan.epochs_left(), plan.epochs_in_all()
         words = f"would train at most {left} of {whole} epochs"
-        return words + (f"; about {duration(seconds)} with -j {jobs}" if seconds else "")
+        if seconds is None or plan.epoch_seconds is None:
+            return words + "; no trial was ever timed"
+        return f"{words}; about {duration(seconds)} with -j {jobs} ({_epoch(plan.epoch_seconds)})"
     count = plan.count(State.STALE) + plan.count(State.PENDING)
     kept = plan.count(State.DONE)
     epochs = f" ({plan.cost.total} epochs)" if plan.cost is not None else ""
@@ -212,13 +214,14 @@ def forecast(plan: Plan, jobs: int) -> str:
     if seconds is None:
         return words + "; no trial was ever timed"
     if plan.cost is not None and plan.cost.each is not None:
-        seconds_each = plan.cost.each
-        short = seconds_each < 0.95
-        each = f"{1000 * seconds_each:.0f} ms" if short else duration(seconds_each)
-        each += " an epoch"
+        each = _epoch(plan.cost.each)
     else:
         each = f"{duration(plan.earlier_seconds or 0)} a trial"
     return words + f"; about {duration(seconds)} with -j {jobs} ({each})"
+
+
+def _epoch(seconds: float) -> str:
+    return (f"{1000 * seconds:.0f} ms" if seconds < 0.95 else duration(seconds)) + " an epoch"
 
 
 def rungs_table(rungs: Sequence[RungState]) -> Table:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from dasktune import drain
-from dasktune.checkpoint import check_stateful, load_checkpoint, save_checkpoint
+from dasktune.checkpoint import Left, check_stateful, load_checkpoint, save_checkpoint
 from dasktune.config import Config, TrialSpec
 from dasktune.curve import Curve
 from dasktune.errors import PipelineError
@@ -70,6 +70,9 @@ class Trial:
         self.began: int = spec.origin.epoch if spec.origin is not None else 0
         self.curve = Curve()
         self.resumed_at = 0
+        self.seconds_before = 0.0  # that its training took before it was left at `resumed_at`
+        begun = time.perf_counter()
+        self.clock: Callable[[], float] = lambda: time.perf_counter() - begun
         self.stopped = False
         self._folder = checkpoint_folder
         self._origin_folder = origin_folder
@@ -163,7 +166,7 @@ class Trial:
             loaded = load_checkpoint(self._origin_folder, objects, self.began, generators=False)
         if loaded is None:
             return False
-        self.resumed_at, curve = loaded
+        self.resumed_at, curve, self.seconds_before = loaded
         self.curve = Curve.from_json(curve)
         self._emit({"event": "resumed", "trial": self.id, "epoch": self.resumed_at})
         return True
@@ -213,7 +216,7 @@ class Trial:
         due = time.monotonic() - self._saved_at >= self._every
         if saves and (stopping or self.stopped or due):
             self._leave_to_others(saving=True)
-            save_checkpoint(self._folder, self._objects, next_epoch, self.curve.to_json())
+            save_checkpoint(self._folder, self._objects, self._left(next_epoch))
             self._saved_at = time.monotonic()
         if stopping or self.stopped:
             raise Interrupted(next_epoch)
@@ -221,8 +224,10 @@ class Trial:
     def _save_final(self, next_epoch: int) -> None:
         """Save the state in which a budget ends, if a longer one may go on from it."""
         if self.can_be_left and self._budget is not None:
-            curve = self.curve.to_json()
-            save_checkpoint(self._folder, self._objects, next_epoch, curve, final=True)
+            save_checkpoint(self._folder, self._objects, self._left(next_epoch), final=True)
+
+    def _left(self, next_epoch: int) -> Left:
+        return Left(next_epoch, self.curve.to_json(), self.seconds_before + self.clock())
 
     def _leave_to_others(self, *, saving: bool = False) -> None:
         """End here, and save nothing, if another attempt at this trial has begun elsewhere."""

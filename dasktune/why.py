@@ -70,6 +70,30 @@ def why(planner: Planner, plan: Plan, name: str) -> Why:
     return explained
 
 
+def unplanned(planner: Planner, name: str) -> Why:
+    """Tell what is known of a trial that no target of the plan is.
+
+    Parameters
+    ----------
+    planner : Planner
+        Knows the store.
+    name : str
+        The trial's target.
+    """
+    trial = name.removeprefix("trained/")
+    found = Why(
+        f"{name}: not of this sweep, but of an earlier one or of another search; "
+        "name that with --search"
+    )
+    keys = planner.store.listing("trained").get(trial, [])
+    stamp = planner.store.newest("trained", trial, keys)
+    if stamp is None:
+        found.causes += _failure(planner, trial)
+    else:
+        found.causes += _made(stamp, planner.store.trained(trial, stamp.key))
+    return found
+
+
 def _made_of(planner: Planner, plan: Plan, name: str) -> list[Why]:
     outcome = plan.targets[name].outcome
     if outcome is None:
@@ -82,6 +106,10 @@ def _made_of(planner: Planner, plan: Plan, name: str) -> list[Why]:
     stamp = planner.store.stamp(folder)
     if stamp is None:
         return []
+    return _made(stamp, folder)
+
+
+def _made(stamp: Stamp, folder: str) -> list[Why]:
     place = stamp.body["place"]
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(stamp.body["finished"]))
     made = [Why(f"made {when} in {stamp.seconds:.1f} s on {place['host']}"), Why(f"in {folder}")]

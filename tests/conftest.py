@@ -66,6 +66,33 @@ space = dt.Space(a=dt.choice(1, 2), b=dt.choice(3, 4))
 pipeline = dt.Pipeline(space, preprocess, train, objective="max score")
 """
 
+SEARCHED = """
+import time
+
+import dasktune as dt
+
+
+def train(trial, data, epochs=9):
+    total = Total()
+    trial.checkpoint(total=total)
+    for epoch in trial.epochs(epochs):
+        line = f"from {trial.parent} at {trial.began}" * bool(trial.parent)
+        note(f"{trial.config.a}/{trial.replicate.get('seed', 0)}{line} {epoch}")
+        if os.path.exists(f"{HERE}/fail-{trial.config.a}-{epoch}"):
+            raise RuntimeError("told to fail")
+        time.sleep(0.1 * os.path.exists(f"{HERE}/slow"))
+        total.value += trial.config.a
+        nan = os.path.exists(f"{HERE}/nan-{trial.config.a}")
+        trial.report(score=float("nan") if nan else trial.config.a - 50 / (epoch + 1))
+
+
+space = dt.Space(a=dt.choice(*range(1, 10)))
+pipeline = dt.Pipeline(
+    space.grid(), preprocess, train, objective="max score", budget="epochs",
+    checkpoint_every=0.0, search=dt.SuccessiveHalving(),
+)
+"""
+
 
 @dataclass
 class Result:
@@ -149,6 +176,19 @@ def project(tmp_path: Path, run_cli: Callable[[list[str]], Result]) -> Iterator[
     os.chdir(tmp_path)
     yield Project(tmp_path, run_cli)
     os.chdir(before)
+
+
+@pytest.fixture(scope="session")
+def searched() -> str:
+    """Give the text of a pipeline with a search over nine configs."""
+    return (Path(__file__).parent / "counting.py").read_text() + SEARCHED
+
+
+@pytest.fixture
+def search(project: Project, searched: str) -> Project:
+    """Give a project with a search over nine configs."""
+    project.file.write_text(searched)
+    return project
 
 
 @pytest.fixture

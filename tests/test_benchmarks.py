@@ -107,6 +107,7 @@ def test_searches_that_are_played_spend_what_real_ones_do(bench, tmp_path):
     assert {"SuccessiveHalving", "ASHA, two objectives", "Race, t"} <= set(raw["decisions"])
     assert set(raw["searches"]) >= {"Hyperband", "Patience", "Optuna's median pruner"}
     assert len(searches.tabulate(raw).markdown().splitlines()) == 3 + len(raw["searches"])
+    assert len(searches.crews({"digits": raw}).markdown().splitlines()) == 2 + len(searches.CREWS)
 
 
 def test_reading_is_measured_on_stamps_as_training_leaves_them(bench, tmp_path):

@@ -94,7 +94,7 @@ def kept(project, name):
             project.folder / name / "toy" / "trained" / f"{trial}-{key}" / "model.safetensors"
         ).items()
     }
-    return dataset.drop_vars(["seconds", "finished"]), weights
+    return dataset.drop_vars(["seconds", "training_seconds", "finished"]), weights
 
 
 def same(project, one="dist", other="fresh"):

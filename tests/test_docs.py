@@ -133,7 +133,7 @@ def test_the_page_on_searching_can_be_followed(tmp_path, monkeypatch, run_cli):
     page = ROOT / "docs" / "searching.md"
     pipeline, reading = blocks(page, "python")
     (tmp_path / "searching.py").write_text(pipeline)
-    assert follow(page, run_cli) == 14
+    assert follow(page, run_cli) == 15
     names: dict[str, object] = {}
     exec(reading, names)
     assert names["results"].sizes["trial"] >= 6 * 3

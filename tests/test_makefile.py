@@ -39,7 +39,7 @@ def test_gnu_make_gives_the_same_dataset(exported):
     theirs = exported.dataset()
     assert exported.make("--store", "other", "a=1,2", "b=3").code == 0
     ours = dt.open_results(exported.folder / "other" / "toy")
-    varying = ["seconds", "finished", "worker"]
+    varying = ["seconds", "training_seconds", "finished", "worker"]
     xr.testing.assert_identical(theirs.drop_vars(varying), ours.drop_vars(varying))
     assert exported.make("a=1,2", "b=3").out == "dasktune: Nothing to be done for 'all'.\n"
 

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 import dasktune as dt
 from dasktune.errors import PipelineError, UsageError
 from dasktune.objective import Objective
-from dasktune.ranking import leaderboard
+from dasktune.ranking import leaderboard, objective_values
+from dasktune.reading.selection import with_objective
 
-FILE = """
-import numpy as np
-import xarray as xr
-
+COUNTING = (Path(__file__).parent / "counting.py").read_text()
+FILE = (
+    COUNTING
+    + """
 import dasktune as dt
-
-
-class Total:
-    value = 0.0
-
-    def state_dict(self):
-        return {"value": self.value}
-
-    def load_state_dict(self, state):
-        self.value = state["value"]
-
-
-def preprocess():
-    return {"train": xr.Dataset({"x": ("row", np.arange(4.0))})}
 
 
 def train(trial, data, epochs=9):
@@ -43,6 +33,7 @@ pipeline = dt.Pipeline(
     space.grid(), preprocess, train, objective=("max score", "min size"), budget="epochs",
 )
 """
+)
 
 
 @pytest.fixture
@@ -136,8 +127,56 @@ def test_seconds_are_an_objective(several):
     assert (board["mean seconds"] > 0).all()
     curve = {"epochs": 9, "columns": {"score": [1.0] * 9}, "dims": {}}
     objective = Objective.parse("max score, min seconds")
-    assert objective.values(curve, 6.0, 3) == (1.0, 9.0)
-    assert objective.values(curve, 6.0, 3, 2) == (1.0, 2.0)
+    assert objective.values(curve, 9.0) == (1.0, 9.0)
+    assert objective.values(curve, 9.0, 2) == (1.0, 2.0)
+
+
+@pytest.fixture
+def slow_at_first(several):
+    """Give a project whose first epoch takes a while."""
+    several.edit("b=dt.choice(0, 1)", "b=0")
+    several.edit(
+        "        trial.report(", "        time.sleep(0.1 * (not epoch))\n        trial.report("
+    )
+    several.edit("import dasktune as dt\n", "import time\n\nimport dasktune as dt\n")
+    return several
+
+
+def seconds_of_objectives(dataset):
+    """Give the seconds of each trial as a single objective and as one of several have them."""
+    alone = with_objective(dataset, "min seconds")["objective"].values
+    among = objective_values(with_objective(dataset, "max score, min seconds"))[:, 1]
+    assert alone.tolist() == among.tolist()
+    return alone
+
+
+def test_seconds_are_those_of_all_stretches_of_a_sweep_that_grew(slow_at_first):
+    """Where the slow epoch was trained in an earlier run, it counts all the same."""
+    for epochs in ("epochs=1", "epochs=2", "epochs=3"):
+        assert slow_at_first.make(epochs).code == 0
+    dataset = slow_at_first.dataset()
+    assert (seconds_of_objectives(dataset) > dataset.seconds + 0.1).all()
+
+
+def test_seconds_are_those_of_all_rungs_of_a_search(slow_at_first):
+    """As the search itself is told; what is spent for a trial is another thing."""
+    slow_at_first.edit('"min size"', '"min seconds"')
+    assert slow_at_first.make("--search", "SuccessiveHalving(n=3)").code == 0
+    dataset = slow_at_first.dataset()
+    assert dataset.budget.max() == 9
+    assert (seconds_of_objectives(dataset) > 0.1).all()
+    partial = dt.open(slow_at_first.root, partial=True).dataset
+    assert (seconds_of_objectives(partial) > 0.1).all()
+
+
+def test_seconds_do_not_depend_on_a_kill_at_the_end(slow_at_first):
+    """A training that finds its last epoch in a checkpoint took as long as it took."""
+    assert slow_at_first.make("epochs=2").code == 0
+    for folder in ("trained", "collated"):
+        shutil.rmtree(slow_at_first.root / folder)
+    assert slow_at_first.make("epochs=2").code == 0
+    dataset = slow_at_first.dataset()
+    assert (seconds_of_objectives(dataset) > dataset.seconds + 0.1).all()
 
 
 def test_the_mean_over_replicates_decides_the_front(several):

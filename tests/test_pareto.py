@@ -36,6 +36,15 @@ def test_fronts_are_those_of_the_definition(values, data):
     assert fronts(points).tolist() == peeled(points).tolist()
 
 
+def test_many_points_have_the_fronts_that_few_have(monkeypatch):
+    """Whether all pairs are compared, or one after the other by bisection."""
+    points = np.random.default_rng(0).integers(0, 30, (300, 3)).tolist()
+    few = fronts(points)
+    monkeypatch.setattr("dasktune.pareto.PAIRS", 0)
+    assert fronts(points).tolist() == few.tolist()
+    assert few.max() > 5
+
+
 def test_a_point_without_a_value_is_on_no_front():
     """And comes last."""
     points = [(np.nan, 9.0), (1.0, 1.0), (np.inf, 2.0), (2.0, 0.0)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,40 +13,22 @@ from distributed import Client, LocalCluster
 
 import dasktune as dt
 from dasktune.errors import SearchError
+from dasktune.results import VARYING
 from dasktune.search.contract import StrategyContract
 from dasktune.search.draws import Draws
 
-FILE = """
-import os
-
-import numpy as np
-import xarray as xr
-
+COUNTING = (Path(__file__).parent / "counting.py").read_text()
+FILE = (
+    COUNTING
+    + """
 import dasktune as dt
-
-HERE = os.path.dirname(__file__)
-
-
-class Total:
-    value = 0.0
-
-    def state_dict(self):
-        return {"value": self.value}
-
-    def load_state_dict(self, state):
-        self.value = state["value"]
-
-
-def preprocess():
-    return {"train": xr.Dataset({"x": ("row", np.arange(4.0))})}
 
 
 def train(trial, data, epochs=12):
     total = Total()
     trial.checkpoint(total=total)
     for epoch in trial.epochs(epochs):
-        with open(f"{HERE}/log", "a") as file:
-            file.write(f"{trial.id} {epoch}\\n")
+        note(f"{trial.id} {epoch}")
         if os.path.exists(f"{HERE}/fail-{epoch}") and trial.config.lr < 0.3:
             raise RuntimeError("told to fail")
         total.value += trial.config.lr
@@ -58,6 +41,7 @@ pipeline = dt.Pipeline(
     search=dt.PBT(6, every=3, share=0.34),
 )
 """
+)
 EPOCHS = 6 * 2 * 12
 
 
@@ -215,8 +199,7 @@ def test_a_population_comes_to_the_same_on_any_cluster(population):
         summary = dt.make(population.sweep(), options=dt.Options(cluster=client))
     assert summary.exit_code == 0
     here = dt.open_results(population.folder / "here" / "toy")
-    places = ["seconds", "finished", "worker", "device"]
-    xr.testing.assert_identical(population.dataset().drop_vars(places), here.drop_vars(places))
+    xr.testing.assert_identical(population.dataset().drop_vars(VARYING), here.drop_vars(VARYING))
 
 
 def test_a_failed_member_is_replaced(population):

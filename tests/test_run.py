@@ -227,7 +227,7 @@ def test_the_dataset_is_equal_bit_for_bit_wherever_it_ran(project, jobs):
     result = project.cli("make", "--store", "other", "-j", jobs)
     assert result.code == 0, result.err
     there = dt.open_results(project.folder / "other" / "toy")
-    varying = ["seconds", "worker", "finished"]
+    varying = ["seconds", "training_seconds", "worker", "finished"]
     xr.testing.assert_identical(here.drop_vars(varying), there.drop_vars(varying))
 
 

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 
 import pytest
@@ -14,69 +9,11 @@ import xarray as xr
 from distributed import Client, LocalCluster
 
 import dasktune as dt
+from dasktune.results import VARYING
 from dasktune.search.naming import strategy_of
 
-FILE = """
-import os
-import time
-
-import numpy as np
-import xarray as xr
-
-import dasktune as dt
-
-HERE = os.path.dirname(__file__)
-
-
-class Total:
-    def __init__(self):
-        self.value = 0
-
-    def state_dict(self):
-        return {"value": self.value}
-
-    def load_state_dict(self, state):
-        self.value = state["value"]
-
-
-def note(word):
-    with open(f"{HERE}/log", "a") as file:
-        file.write(word + "\\n")
-
-
-def preprocess():
-    return {"train": xr.Dataset({"x": ("row", np.arange(4.0))})}
-
-
-def train(trial, data, epochs=9):
-    total = Total()
-    trial.checkpoint(total=total)
-    for epoch in trial.epochs(epochs):
-        line = f"from {trial.parent} at {trial.began}" * bool(trial.parent)
-        note(f"{trial.config.a}/{trial.replicate.get('seed', 0)}{line} {epoch}")
-        if os.path.exists(f"{HERE}/fail-{trial.config.a}-{epoch}"):
-            raise RuntimeError("told to fail")
-        time.sleep(0.1 * os.path.exists(f"{HERE}/slow"))
-        total.value += trial.config.a
-        nan = os.path.exists(f"{HERE}/nan-{trial.config.a}")
-        trial.report(score=float("nan") if nan else trial.config.a - 50 / (epoch + 1))
-
-
-space = dt.Space(a=dt.choice(*range(1, 10)))
-pipeline = dt.Pipeline(
-    space.grid(), preprocess, train, objective="max score", budget="epochs",
-    checkpoint_every=0.0, search=dt.SuccessiveHalving(),
-)
-"""
 SPENT = 9 * 1 + 3 * 2 + 1 * 6
 """Epochs of nine configs, of which three go on to 3 epochs and one to 9."""
-
-
-@pytest.fixture
-def search(project):
-    """Give a project with a search over nine configs."""
-    project.file.write_text(FILE)
-    return project
 
 
 def trained(project):
@@ -115,10 +52,12 @@ def test_the_plan_of_a_search_says_what_is_known_beforehand(search):
     """The first rung, and the most that may follow."""
     before = search.cli("plan").out
     assert "SuccessiveHalving() over a full grid of 9 configs" in before
-    assert f"would train at most {SPENT} of {SPENT} epochs" in before
+    assert f"would train at most {SPENT} of {SPENT} epochs; no trial was ever timed" in before
     assert "9 never trained" in before
     dry = search.make("-n").out
     assert dry.count("train a=") == 9
+    search.make("--search", "none", "a=1,2", "epochs=2")
+    assert "an epoch)" in search.cli("plan").out  # as of other trials, which it has no use for
     search.make()
     assert "Nothing to be done" in search.cli("plan").out
     more = search.cli("plan", "epochs=27").out
@@ -315,6 +254,30 @@ def test_a_pipeline_without_epochs_cannot_be_searched(search):
     assert "budget='epochs'" in search.make().err
 
 
+@pytest.mark.parametrize(
+    ("strategy", "most"), [("ASHA(9)", 3), ("MedianStopping(9)", 3), ("Optuna(6)", 1)]
+)
+def test_a_rule_is_asked_ahead_of_short_trainings_and_a_model_is_not(
+    search, monkeypatch, strategy, most
+):
+    """So that no worker waits for a decision; what a model asks for is the better the later."""
+    from dasktune.flight import Here
+
+    waiting = []
+    ended = Here.ended
+
+    def count(here):
+        waiting.append(sum(len(batch.names) for batch in here._batches))
+        return ended(here)
+
+    monkeypatch.setattr(Here, "ahead", 2)
+    monkeypatch.setattr(Here, "ended", count)
+    assert search.make("--search", strategy).code == 0
+    assert max(waiting) == most
+    assert set(trained(search).values()) == {1}
+    assert search.make("--search", strategy, "-q").code == 0
+
+
 def test_names_that_the_dataset_of_a_search_uses_are_no_hyperparameters(search):
     """With the fix."""
     search.edit("dt.Space(a=", "dt.Space(rung=1, a=")
@@ -336,6 +299,30 @@ def test_what_is_known_of_a_search_can_be_asked(search):
     assert "done          9" in search.cli("status").out
     assert search.cli("logs", name).code == 0
     assert search.cli("debug", name).code == 0
+
+
+def test_a_search_of_the_command_line_can_be_asked_about(search):
+    """By its name again, or without it: then by what is in the store."""
+    search.edit(
+        "space = dt.Space(a=dt.choice(*range(1, 10)))", "space = dt.Space(a=dt.uniform(0, 1))"
+    )
+    search.edit("space.grid()", "space.random(2)")
+    search.edit(", search=dt.SuccessiveHalving()", "")
+    search.edit("total.value += trial.config.a", "print('word', epoch)")
+    named = ("--search", "Optuna(3)")
+    assert search.make(*named).code == 0
+    name = search.dataset().trial.values[-1]
+    for words in (named, ()):
+        assert "word 8" in search.cli("logs", name, *words).out
+    assert "up to date" in search.cli("why", f"trained/{name}", *named).out
+    told = search.cli("why", f"trained/{name}").out
+    assert "not of this sweep" in told
+    assert "made 20" in told
+    assert "done          3" in search.cli("status", *named).out
+    assert "done          0" in search.cli("status").out
+    assert "word 8" in search.cli("debug", name, *named).out
+    for command, word in (("logs", "b=1"), ("why", "trained/b=1")):
+        assert "No rule to make target 'trained/b=1'" in search.cli(command, word).err
 
 
 @pytest.mark.parametrize(
@@ -367,87 +354,8 @@ def test_a_search_runs_on_any_cluster(search, strategy):
     assert {event["event"] for event in events} >= {"plan", "rung", "started", "finished"}
     found, here = search.dataset(), dt.open_results(search.folder / "here" / "toy")
     if strategy == "Hyperband()":
-        places = ["seconds", "finished", "worker", "device"]
-        xr.testing.assert_identical(found.drop_vars(places), here.drop_vars(places))
+        xr.testing.assert_identical(found.drop_vars(VARYING), here.drop_vars(VARYING))
     assert found.sizes["trial"] == here.sizes["trial"]
-
-
-def start(project, *words):
-    """Start ``dasktune make`` in a process group of its own."""
-    command = [sys.executable, "-m", "dasktune", "make", "-f", str(project.file), "-j2"]
-    return subprocess.Popen(
-        [*command, "--store", str(project.folder / "dist"), *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def wait_for(project, count, process):
-    """Wait until so many epochs have begun."""
-    deadline = time.monotonic() + 100
-    log = project.folder / "log"
-    while not log.exists() or len(log.read_text().splitlines()) < count:
-        assert time.monotonic() < deadline, "the search does not get on"
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-
-
-def test_a_search_that_is_interrupted_leaves_off_at_checkpoints(search):
-    """At Ctrl-C; the next run goes on, and trains no epoch twice."""
-    (search.folder / "slow").touch()
-    process = start(search, "--search", "Hyperband()", "--cluster", "none")
-    wait_for(search, 14, process)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=100)
-    assert process.returncode == -signal.SIGINT, output
-    assert "interrupted; what is finished is kept" in output
-    (search.folder / "slow").unlink()
-    assert search.make("--search", "Hyperband()").code == 0
-    assert set(trained(search).values()) == {1}
-
-
-@pytest.mark.parametrize(
-    ("strategy", "where"),
-    [
-        ("Hyperband()", "local"),
-        ("ASHA(n_trials=9)", "none"),
-        ("Optuna(6)", "none"),
-        ("MedianStopping(9, every=2)", "none"),
-        ("PBT(4, every=2, explore='a')", "none"),
-        ("Patience(3, n=4)", "none"),
-    ],
-)
-def test_a_search_whose_driver_is_killed_goes_on(search, strategy, where):
-    """Without a word: nothing is trained twice but the epochs that were on their way.
-
-    A synchronous one comes to the same dataset as one that ran through, and so does a sampler
-    that has one trial at a time.
-    """
-    (search.folder / "slow").touch()
-    process = start(search, "--search", strategy, "--cluster", where)
-    try:
-        wait_for(search, 14, process)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-    (search.folder / "slow").unlink()
-    result = search.make("--search", strategy)
-    assert result.code == 0, result.err
-    counts = trained(search)
-    repeated = {epoch: count for epoch, count in counts.items() if count > 1}
-    assert len(repeated) <= 2
-    assert set(repeated.values()) <= {2}
-    found = search.dataset()
-    if strategy.startswith("ASHA"):
-        assert (found.budget.max(), found.sizes["trial"]) == (9, 9)
-        return  # which are promoted early may differ
-    assert search.make("--search", strategy, "--store", str(search.folder / "other")).code == 0
-    expected = dt.open_results(search.folder / "other" / "toy")
-    assert counts.total() - len(repeated) == int(expected.spent.sum())
-    places = ["seconds", "finished", "worker", "device"]
-    xr.testing.assert_identical(found.drop_vars(places), expected.drop_vars(places))
 
 
 def test_a_stopped_trial_of_a_search_goes_on_with_the_next_make(search):

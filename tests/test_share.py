@@ -61,7 +61,7 @@ def test_an_array_makes_the_very_dataset_that_make_makes(project):
     summary, sent = finish(array)
     assert (summary.exit_code, sent) == (0, [])
     assert len(summary.made()) == 5
-    varying = ["seconds", "finished", "worker"]
+    varying = ["seconds", "training_seconds", "finished", "worker"]
     xr.testing.assert_identical(
         dt.open_results(there.store.root).drop_vars(varying),
         project.dataset().drop_vars(varying),

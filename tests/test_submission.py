@@ -62,7 +62,7 @@ def test_a_large_sweep_gives_the_same_in_the_same_order(project, in_parts, clien
     parts = project.dataset()
     project.make("--store", "other", f"a={','.join(A)}")
     whole = dt.open_results(project.folder / "other" / "toy")
-    varying = ["seconds", "worker", "finished"]
+    varying = ["seconds", "training_seconds", "worker", "finished"]
     xr.testing.assert_identical(parts.drop_vars(varying), whole.drop_vars(varying))
 
 

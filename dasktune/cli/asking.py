@@ -13,13 +13,14 @@ from dasktune.cli.options import (
     open_sweep,
     pipeline_options,
     root_of,
+    search_option,
+    searched,
     split_words,
 )
 from dasktune.errors import UsageError
 from dasktune.failure.kind import Kind, count_kinds, worded
 
 if TYPE_CHECKING:
-    from dasktune.config import TrialSpec
     from dasktune.sweep import Sweep
 
 
@@ -27,20 +28,25 @@ if TYPE_CHECKING:
 @click.argument("target")
 @click.argument("variables", nargs=-1, metavar="[VAR=VAL[,VAL]]…")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@search_option
 @pipeline_options
 def why(target: str, variables: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Tell why TARGET is out of date: what changed, with the diff of the code."""
-    from dasktune.plan import Request, resolve_goal
+    from dasktune.plan import Request
     from dasktune.tables import terminal, why_tree
+    from dasktune.why import unplanned
     from dasktune.why import why as explain
 
     change_folder(options["folders"])
     _, overrides = split_words(variables)
-    sweep = open_sweep(options["file"], options["store"], overrides)
+    sweep = open_sweep(options["file"], options["store"], overrides, **searched(options))
     planner = sweep.planner()
-    goal = resolve_goal(target, _specs(sweep))
-    request = Request() if sweep.pipeline.search else Request(goals=(goal,))
-    explained = explain(planner, planner.plan(request), goal)
+    goal, planned = _find_goal(sweep, target)
+    if planned:
+        request = Request() if sweep.pipeline.search else Request(goals=(goal,))
+        explained = explain(planner, planner.plan(request), goal)
+    else:
+        explained = unplanned(planner, goal)
     if as_json:
         click.echo(json.dumps(explained.to_json(), indent=1))
         return
@@ -51,6 +57,7 @@ def why(target: str, variables: tuple[str, ...], as_json: bool, **options: Any) 
 @click.argument("variables", nargs=-1, metavar="[VAR=VAL[,VAL]]…")
 @click.option("--watch", is_flag=True, help="Follow a run that another shell, or machine, drives.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON; with --watch, one object a line.")
+@search_option
 @pipeline_options
 def status(variables: tuple[str, ...], watch: bool, as_json: bool, **options: Any) -> int:
     """Count what is done, failed, running and left, from the store alone."""
@@ -63,7 +70,7 @@ def status(variables: tuple[str, ...], watch: bool, as_json: bool, **options: An
 
         return look(root_of(options), as_json=as_json)
     _, overrides = split_words(variables)
-    sweep = open_sweep(options["file"], options["store"], overrides)
+    sweep = open_sweep(options["file"], options["store"], overrides, **searched(options))
     plan = sweep.plan()
     running = _running(sweep.store.root)
     failed = [t for t in plan.trials() if t.reason == FAILED]
@@ -104,19 +111,19 @@ def status(variables: tuple[str, ...], watch: bool, as_json: bool, **options: An
 @click.argument("trial", required=False)
 @click.argument("variables", nargs=-1, metavar="[VAR=VAL[,VAL]]…")
 @click.option("--follow", is_flag=True, help="Go on as it comes, until TRIAL ends; also -f.")
+@search_option
 @pipeline_options
 def logs(trial: str | None, variables: tuple[str, ...], follow: bool, **options: Any) -> None:
     """Print what TRIAL printed and logged; without one, what a submitted sweep's driver did."""
     from dasktune.logfile import follow as read_on
-    from dasktune.plan import resolve_goal
 
     change_folder(options["folders"])
     if trial is None:
         _driver_log(root_of(options), follow)
         return
     _, overrides = split_words(variables)
-    sweep = open_sweep(options["file"], options["store"], overrides)
-    goal = resolve_goal(f"trained/{trial.removeprefix('trained/')}", _specs(sweep))
+    sweep = open_sweep(options["file"], options["store"], overrides, **searched(options))
+    goal, _ = _find_goal(sweep, f"trained/{trial.removeprefix('trained/')}")
     root, name = sweep.store.root, goal.removeprefix("trained/")
     if follow:
         told = False
@@ -167,9 +174,23 @@ def _submitted(root: str) -> str:
     return ask(dispatch).text
 
 
-def _specs(sweep: Sweep) -> tuple[TrialSpec, ...]:
-    """List the trials; those of a search as far as they are known."""
-    return sweep.pipeline.trials() if sweep.pipeline.search is None else sweep.plan().specs
+def _find_goal(sweep: Sweep, word: str) -> tuple[str, bool]:
+    """Find the target that a word names, and say whether it is of this plan.
+
+    Else it is of another one: of a search that was named on the command line, say.
+    """
+    from dasktune.plan import named, resolve_goal
+
+    try:
+        return resolve_goal(word, sweep.known_trials()), True
+    except UsageError:
+        store = sweep.store
+        kept = [name for kind in ("trained", "failed") for name in store.listing(kind)]
+        known = dict.fromkeys([*_running(store.root), *kept])
+        matches = named(word.removeprefix("trained/"), list(known))
+        if not word.startswith("trained/") or len(matches) != 1:
+            raise
+        return f"trained/{matches[0]}", False
 
 
 @click.command()
@@ -193,12 +214,11 @@ def stop(trials: tuple[str, ...], **options: Any) -> None:
 def _find_running(root: str, word: str) -> tuple[Any, str]:
     """Find a running trial by its name, or the beginning of it, and the run that it is of."""
     from dasktune.errors import did_you_mean
+    from dasktune.plan import named
     from dasktune.runfolder import run_folders
 
     running = {name: run for run in run_folders(root) for name in run.running_trials()}
-    matches = [name for name in running if name == word]
-    matches = matches or [name for name in running if name.rpartition("-")[0] == word]
-    matches = matches or [name for name in running if name.startswith(word)]
+    matches = named(word, list(running))
     if len(matches) == 1:
         return running[matches[0]], matches[0]
     if matches:

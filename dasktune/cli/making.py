@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,7 @@ from dasktune.cli.options import (
     pipeline_options,
     root_of,
     search_option,
+    searched,
     split_words,
     tolerance_options,
     where_to_run,
@@ -83,7 +85,7 @@ def make(words: tuple[str, ...], **options: Any) -> int:
     targets, variables = split_words(words)
     if not sum((options["dry"], options["question"], options["touching"], "clean" in targets)):
         _start_ahead(options)
-    sweep = open_sweep(options["file"], options["store"], variables, **_searched(options))
+    sweep = open_sweep(options["file"], options["store"], variables, **searched(options))
     keep_going = options["keep_going"] and not options["stop"]
     if "clean" in targets:
         _clean(sweep, dry=options["dry"], silent=options["silent"])
@@ -134,7 +136,7 @@ def plan(words: tuple[str, ...], **options: Any) -> int:
     """Tell what would run, why, what is kept, and how long it will take."""
     change_folder(options["folders"])
     targets, variables = split_words(words)
-    sweep = open_sweep(options["file"], options["store"], variables, **_searched(options))
+    sweep = open_sweep(options["file"], options["store"], variables, **searched(options))
     planner = sweep.planner()
     made = planner.plan(_request(targets or ["all"], options))
     if options["as_json"]:
@@ -159,6 +161,7 @@ def plan(words: tuple[str, ...], **options: Any) -> int:
 @click.argument("trial")
 @click.argument("variables", nargs=-1, metavar="[VAR=VAL[,VAL]]…")
 @click.option("--pdb", "use_pdb", is_flag=True, help="Enter the debugger where it fails.")
+@search_option
 @pipeline_options
 def debug(trial: str, variables: tuple[str, ...], use_pdb: bool, **options: Any) -> int:
     """Train one TRIAL in this process, where breakpoint() works; even if it is up to date."""
@@ -168,11 +171,11 @@ def debug(trial: str, variables: tuple[str, ...], use_pdb: bool, **options: Any)
 
     change_folder(options["folders"])
     _, overrides = split_words(variables)
-    sweep = open_sweep(options["file"], options["store"], overrides)
-    if sweep.pipeline.search is not None:
-        sweep = sweep.at(sweep.pipeline.max_epochs)
-    specs = sweep.pipeline.trials()
+    sweep = open_sweep(options["file"], options["store"], overrides, **searched(options))
+    specs = sweep.known_trials()
     goal = resolve_goal(f"trained/{trial.removeprefix('trained/')}", specs)
+    chosen = next(spec for spec in specs if goal == f"trained/{spec.id}")
+    sweep = replace(sweep, pipeline=sweep.pipeline.only(chosen))
     first = run(sweep, Request(goals=("preprocessed",)), Options(cluster="none", debug=True))
     request = Request(goals=(goal,), always_make=True, old=frozenset({"preprocessed"}))
     try:
@@ -227,10 +230,6 @@ def _start_ahead(options: dict[str, Any]) -> None:
         from dasktune.cluster import forkserver
 
         forkserver.start_ahead(root_of(options))
-
-
-def _searched(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: options[name] for name in ("search", "best", "seeds", "sources")}
 
 
 def _request(targets: list[str], options: dict[str, Any]) -> Request:

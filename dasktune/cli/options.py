@@ -186,6 +186,11 @@ def search_option(command: F) -> F:
     return command
 
 
+def searched(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what `open_sweep` needs to know of the strategy that options choose."""
+    return {name: options[name] for name in ("search", "best", "seeds", "sources")}
+
+
 def change_folder(folders: Sequence[str]) -> None:
     """Change to folders, each relative to the one before.
 

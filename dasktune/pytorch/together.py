@@ -185,6 +185,7 @@ class Run:
     def _start(self, seat: Seat) -> None:
         member = seat.member
         model = _UpToDate(member.model, lambda: self._spill(seat))
+        seat.trial.clock = lambda: seat.seconds
         seat.trial.checkpoint(model=model, optimizer=member.optimizer, best=member.best)
         tune(member.optimizer, member.options)
         seat.epochs = seat.trial.epochs(member.options.epochs)

@@ -12,7 +12,7 @@ from dasktune.domain import literal
 from dasktune.errors import UsageError, did_you_mean
 from dasktune.objective import SECONDS, Objective
 from dasktune.ranking import with_front
-from dasktune.results import last_values, trials_table
+from dasktune.results import last_values, seconds_of, trials_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,7 +131,7 @@ def with_objective(dataset: xr.Dataset, text: str) -> xr.Dataset:
             metric(dataset, one.metric)
     changed = dataset.drop_vars("front", errors="ignore")
     if objective.metric == SECONDS:
-        values = dataset["seconds"].values
+        values = seconds_of(dataset)
     else:
         values = last_values(dataset[objective.metric])
     values = np.where(dataset["status"].values == "ok", values, np.nan)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dasktune.config import Config, Value
-from dasktune.domain import Choice, Constant, Domain, Integers, Interval
+from dasktune.domain import Choice, Constant, Domain
 from dasktune.errors import SearchError, did_you_mean
+from dasktune.interval import Integers, Interval
 from dasktune.search.draws import Draws
 from dasktune.search.standing import Score
 from dasktune.search.strategy import Ask, Rung, Search, Strategy, whole
@@ -151,7 +152,10 @@ class _Sampling(Search):
             self._set_up()
         for _ in range(TRIES):
             trial = self._study.ask()
-            config = self._config(trial.suggest_float, trial.suggest_int, trial.suggest_categorical)
+            with _quiet():
+                config = self._config(
+                    trial.suggest_float, trial.suggest_int, trial.suggest_categorical
+                )
             if config not in self._asked and self._design.space.allows(config):
                 self._trials[config] = trial
                 return config
@@ -250,7 +254,7 @@ def _FAILED() -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Optuna's warnings of what it calls experimental to itself."""
+    """Keep Optuna's warnings to itself: of what it calls experimental, of its models' numerics."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

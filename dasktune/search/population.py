@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dasktune.config import Config, Parent, Value
-from dasktune.domain import Choice, Domain, Integers, Interval, Replicates
+from dasktune.domain import Choice, Domain
 from dasktune.errors import SearchError, did_you_mean
+from dasktune.interval import Integers, Interval
+from dasktune.replicate import Replicates
 from dasktune.search.draws import Draws
 from dasktune.search.standing import Score, ranked
 from dasktune.search.strategy import Ask, Rung, Search, Strategy, whole

@@ -140,7 +140,7 @@ class Driver:
     def same_as_undisturbed(self, *arguments: str) -> None:
         """Check that curves and weights equal those of a run in one process."""
         self.finish(self.start("--cluster", "none", *arguments, store="undisturbed", PAUSE="0"))
-        varying = ["seconds", "finished", "worker"]
+        varying = ["seconds", "training_seconds", "finished", "worker"]
         xr.testing.assert_identical(
             self.dataset().drop_vars(varying), self.dataset("undisturbed").drop_vars(varying)
         )
