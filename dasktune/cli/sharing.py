@@ -87,15 +87,16 @@ def _finish(dispatch: Dispatch) -> int | None:
 
 
 def _conclude(array: Any, summary: Any, options: dict[str, Any]) -> int:
-    from dasktune.cli.making import conclude
+    from dasktune.cli.telling import conclude
 
     return conclude(array.sweep, summary, options)
 
 
 def _array(dispatch: Dispatch) -> tuple[dict[str, Any], Any]:
     """Load the sweep as it was sent."""
-    from dasktune.cli.making import display_of, make
+    from dasktune.cli.making import make
     from dasktune.cli.options import change_folder, open_sweep, split_words
+    from dasktune.cli.telling import display_of
     from dasktune.dispatch.sharing import Array
     from dasktune.run import Options
 
