@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dasktune.attempt import job_name
-from dasktune.cluster.demand import Demand
+from dasktune.cluster.demand import Demand, worker_names
 from dasktune.cluster.supervisor import Sight, decide, pause
 from dasktune.runfolder import RunFolder
 
@@ -40,9 +40,10 @@ class Hand:
 
     name: str
     job: Any
+    workers: tuple[str, ...]  # their names
     waiting: bool = True
     reason: str = ""
-    came: bool = False  # its worker was there
+    came: set[str] = field(default_factory=set)  # its workers that have been there
     missed: int = 0  # looks in which the queue did not know it
     running_since: float | None = None
     gone_since: float | None = None
@@ -65,9 +66,11 @@ class Fleet:
     queue : Queue
         Where the jobs are.
     limit : int
-        The most jobs at a time.
+        The most trials at a time.
     demand : Demand
         What the run needs.
+    each : int
+        Workers of a job.
 
     Attributes
     ----------
@@ -76,13 +79,14 @@ class Fleet:
     """
 
     def __init__(
-        self, cluster: Any, client: Client, queue: Queue, limit: int, demand: Demand
+        self, cluster: Any, client: Client, queue: Queue, limit: int, demand: Demand, each: int = 1
     ) -> None:
         self._cluster = cluster
         self._client = client
         self._queue = queue
         self._limit = limit
         self._demand = demand
+        self._each = each
         self._run = RunFolder(demand.folder)
         self._hands: dict[str, Hand] = {}
         self._number = 0
@@ -104,8 +108,8 @@ class Fleet:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        ours = [self._scheduler.aliases.get(name) for name in self._hands]
-        for address in filter(None, ours):
+        ours = [address for hand in self._hands.values() for address in self._addresses(hand)]
+        for address in ours:
             self._scheduler.close_worker(address)
         deadline = time.monotonic() + FAREWELL_SECONDS
         while time.monotonic() < deadline and any(a in self._scheduler.workers for a in ours):
@@ -128,20 +132,20 @@ class Fleet:
         await self._look()
         stopping = self._run.stopping()
         sights = [self._sight(hand) for hand in self._hands.values()]
-        decision = decide(self._wanted(), sights, self._limit, stopping=stopping)
+        decision = decide(self._wanted(), sights, self._limit, each=self._each, stopping=stopping)
         for name in decision.cancel:
             await self._cancel(self._hands.pop(name))
         for name in decision.retire:
             self._hands[name].retired = True
             await self._scheduler.retire_workers(
-                workers=[self._scheduler.aliases[name]],
+                workers=self._addresses(self._hands[name]),
                 close_workers=True,
                 stimulus_id=f"dasktune-retire-{time.time()}",
             )
-        for _ in range(min(decision.submit, MOST_AT_ONCE)):
+        for workers in decision.submit[:MOST_AT_ONCE]:
             if time.monotonic() < self._not_before or self.failure:
                 break
-            await self._submit()
+            await self._submit(workers)
         if stopping and not self._hands:
             await self._give_up()
         self._tell()
@@ -159,16 +163,23 @@ class Fleet:
             trials += bool(task.resource_restrictions) and task.state in states
         return max(trials, min(1, unfinished))
 
+    def _addresses(self, hand: Hand) -> list[str]:
+        """List the workers of a job that are there."""
+        aliases = self._scheduler.aliases
+        return [aliases[name] for name in hand.workers if name in aliases]
+
     def _sight(self, hand: Hand) -> Sight:
-        worker = self._scheduler.workers.get(self._scheduler.aliases.get(hand.name))
-        if worker is None:
-            return Sight(hand.name, waiting=hand.waiting and not hand.came, leaving=hand.came)
+        found = [self._scheduler.workers.get(address) for address in self._addresses(hand)]
+        there = [worker for worker in found if worker is not None]
+        stay = [w for w in there if w.status.name in ("init", "running", "paused")]
+        workers = len(stay) + len(hand.workers) - len(hand.came)  # and those that will come
         return Sight(
             hand.name,
-            waiting=False,
-            connected=True,
-            busy=bool(worker.processing),
-            leaving=worker.status.name not in ("init", "running", "paused"),
+            waiting=hand.waiting and not hand.came,
+            connected=bool(there),
+            busy=any(worker.processing for worker in there),
+            leaving=not workers,
+            workers=workers,
         )
 
     async def _look(self) -> None:
@@ -178,9 +189,10 @@ class Fleet:
         text = await self._call(self._queue.look_command)
         jobs: dict[str, Seen] = self._queue.seen(text)
         for hand in list(self._hands.values()):
-            connected = hand.name in self._scheduler.aliases
-            if connected and not hand.came:
-                hand.came, self._stillborn = True, 0
+            there = {name for name in hand.workers if name in self._scheduler.aliases}
+            connected = bool(there)
+            if there - hand.came:
+                hand.came, self._stillborn = hand.came | there, 0
             seen = jobs.get(hand.job.job_id)
             if seen is not None:
                 hand.missed, hand.waiting, hand.reason = 0, seen.waiting, seen.reason
@@ -234,9 +246,9 @@ class Fleet:
         """Part with a worker whose job has ended, such as an old copy on a node that was lost."""
         hand.gone_since = hand.gone_since or time.monotonic()
         if time.monotonic() - hand.gone_since > GHOST_SECONDS:
-            await self._scheduler.remove_worker(
-                self._scheduler.aliases[hand.name], stimulus_id=f"dasktune-ghost-{time.time()}"
-            )
+            for address in self._addresses(hand):
+                stimulus = f"dasktune-ghost-{time.time()}"
+                await self._scheduler.remove_worker(address, stimulus_id=stimulus)
 
     async def _born_dead(self, hand: Hand) -> None:
         self._stillborn += 1
@@ -261,13 +273,19 @@ class Fleet:
             hand.told_silent = True
             self._note(
                 f"job {hand.job.job_id} has run for {SILENT_SECONDS} s, but its worker has not "
-                f"connected to {self._scheduler.address}; see docs/cannot-connect.md."
+                f"connected to {self._scheduler.address}; see docs/how-to/cannot-connect.md."
             )
 
-    async def _submit(self) -> None:
+    async def _submit(self, workers: int) -> None:
         name = f"{self._queue.kind}-{self._number}"
         self._number += 1
         options = dict(self._cluster.new_spec["options"])
+        if workers != self._each:  # no more than -j allows
+            options["worker_extra_args"] = [
+                *options["worker_extra_args"],
+                "--workers",
+                f"{workers}",
+            ]
         job = self._cluster.job_cls(self._scheduler.address, name=name, **options)
         try:
             await job.start()
@@ -275,7 +293,7 @@ class Fleet:
             self._refused(str(error))
             return
         self._refusals, self._accepted = 0, True
-        self._hands[name] = Hand(name, job)
+        self._hands[name] = Hand(name, job, worker_names(name, workers))
         self._run.note_job(str(job.job_id))
 
     def _refused(self, text: str) -> None:
@@ -309,7 +327,7 @@ class Fleet:
 
     def _tell(self) -> None:
         """Tell how many workers there are, and what the others wait for."""
-        there = sum(hand.name in self._scheduler.aliases for hand in self._hands.values())
+        there = sum(len(self._addresses(hand)) for hand in self._hands.values())
         waiting = [hand for hand in self._hands.values() if hand.waiting and not hand.came]
         reasons = sorted({hand.reason for hand in waiting if hand.reason})
         text = _count(there, "worker")

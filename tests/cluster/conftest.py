@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -238,6 +239,17 @@ class Slurm:
         """List the numbers of the jobs in a state."""
         return self.ask("squeue", "-h", "-t", state, "-o", "%A").split()
 
+    @contextlib.contextmanager
+    def dying_node(self, node: str) -> Iterator[None]:
+        """Let a node die, and what is killed inside with it; then it comes back."""
+        os.kill(int((self.folder / f"{node}.pid").read_text()), signal.SIGKILL)
+        try:
+            yield
+            self.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+        finally:
+            subprocess.run(["/usr/sbin/slurmd", "-N", node], check=True, timeout=60)
+            subprocess.run(["scontrol", "update", f"nodename={node}", "state=resume"])
+
     def empty(self) -> None:
         """Wait until no job is left."""
         deadline = time.monotonic() + 60
@@ -256,6 +268,14 @@ def slurm(slurm_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm
     if jobs:
         slurm.ask("scancel", *jobs)
     slurm.empty()
+
+
+@pytest.fixture
+def ungraceful(slurm: Slurm) -> Iterator[None]:
+    """Let jobs of the partition high drive out those of low at once, and not after a while."""
+    slurm.ask("scontrol", "update", "partition=low", "GraceTime=0")
+    yield
+    slurm.ask("scontrol", "update", "partition=low", "GraceTime=10")
 
 
 @pytest.fixture(scope="module")

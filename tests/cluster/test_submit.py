@@ -94,13 +94,50 @@ def test_one_job_may_hold_the_driver_and_its_workers(driver, slurm):
     assert {str(w) for w in driver.dataset().worker.values} <= {"0", "1"}
 
 
-def test_a_driver_that_is_taken_away_is_told(driver, slurm):
-    """And does not hinder that the sweep is sent again."""
+def test_a_driver_that_somebody_cancels_in_the_queue_is_over(driver, slurm):
+    """It is told, nothing of it is left there, and the sweep may be sent again."""
     driver.run("submit", "slurm", *HERE, "-j1", "a=1", "epochs=500")
     driver.wait_until(lambda: len(driver.words("epoch")) > 3)
-    slurm.ask("scancel", jobs(driver)[0])
-    driver.wait_until(lambda: jobs(driver)[0] not in slurm.jobs("RUNNING,COMPLETING"))
-    assert "its jobs are gone from the queue" in driver.run("status", "epochs=500")
+    (job,) = jobs(driver)
+    slurm.ask("scancel", job)
+    assert f"job {job} was cancelled in the queue" in driver.run("attach", code=2)
+    slurm.empty()
+    assert list((driver.path / "dist" / "slow" / "checkpoints").glob("*/epoch-*.pt"))
+
+
+def driver_after(driver, job):
+    """Wait for a driver that runs as another job than this one, and tell of it."""
+    file = dispatched(driver) / "driver.json"
+    found = {"job": job}
+
+    def there():
+        if file.exists():
+            found.update(json.loads(file.read_text()))
+        return found["job"] != job
+
+    driver.wait_until(there)
+    return found
+
+
+def test_a_driver_that_is_driven_out_and_one_whose_node_dies_go_on(driver, slurm, ungraceful):
+    """The one sends its successor, the other is started again by Slurm; no result differs."""
+    driver.write(checkpoint_every=0)
+    more = ("-O", "driver-queue=low", "-j1", "a=1", "epochs=90")
+    driver.run("submit", "slurm", *HERE, *more)
+    driver.wait_until(lambda: len(driver.words("epoch")) > 3)
+    (first,) = jobs(driver)
+    node = slurm.ask("squeue", "-h", "-j", first, "-o", "%N")
+    room = ("-p", "high", "-w", node, "--mem=2900", "-o", "/dev/null")
+    slurm.ask("sbatch", *room, "--wrap", "sleep 1")
+    second = driver_after(driver, first)
+    driver.wait_until(lambda: len(driver.words("start")) == 2)
+    with slurm.dying_node(slurm.ask("squeue", "-h", "-j", second["job"], "-o", "%N")):
+        os.kill(second["pid"], signal.SIGKILL)
+    out = driver.run("attach", seconds=250)
+    assert f"this driver was driven out; job {second['job']} goes on" in out
+    assert out.count(f"the driver begins as job {second['job']}") == 2
+    assert out.rstrip().endswith("ended with exit code 0")
+    driver.same_as_undisturbed("a=1", "epochs=90")
 
 
 def test_what_the_queue_refuses_is_one_line_in_its_own_words(driver, slurm):
