@@ -91,8 +91,7 @@ class _Driver:
         """Tell which job this is."""
         from dasktune.cluster.jobs import queue_of
 
-        told = os.environ.get(queue_of(self._order.cluster).own, "")
-        return told.partition(".")[0]
+        return queue_of(self._order.cluster).number(os.environ)
 
     def _make(self) -> int:
         from dasktune.cli import execute

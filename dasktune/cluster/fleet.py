@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import glob
+import math
 import re
 import time
 from dataclasses import dataclass, field
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 INTERVAL = 1.0  # seconds between two looks at the queue, while something is on the move
 CALM_INTERVAL = 5.0  # the same, while nothing is
+GLANCE_INTERVAL = 0.1  # seconds between two looks at the scheduler, which cost nothing
+RETURN_SECONDS = 5.0  # within which a nanny starts a worker again that has died
+STAYING = ("init", "running", "paused")  # of a worker that takes new trials, or will
 MOST_AT_ONCE = 10  # submissions between two looks
 STILLBORN = 3  # jobs that end at once, one after another, before it is an error
 GHOST_SECONDS = 30  # that a worker may outlive its job before it is cut off
@@ -43,7 +47,9 @@ class Hand:
     workers: tuple[str, ...]  # their names
     waiting: bool = True
     reason: str = ""
-    came: set[str] = field(default_factory=set)  # its workers that have been there
+    came: set[str] = field(default_factory=set)  # its workers that have been there,
+    leaving: set[str] = field(default_factory=set)  # that take nothing new,
+    gone: dict[str, float] = field(default_factory=dict)  # and that are gone, since when
     missed: int = 0  # looks in which the queue did not know it
     running_since: float | None = None
     gone_since: float | None = None
@@ -96,6 +102,8 @@ class Fleet:
         self._accepted = False
         self._told = ""
         self._task: asyncio.Task[None] | None = None
+        self._asked = self._ask_at = -math.inf  # when the queue was, and is to be
+        self._stood: Any = None  # how our workers stood then
         self.failure = ""
 
     async def start(self) -> None:
@@ -108,7 +116,7 @@ class Fleet:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        ours = [address for hand in self._hands.values() for address in self._addresses(hand)]
+        ours = self._ours()
         for address in ours:
             self._scheduler.close_worker(address)
         deadline = time.monotonic() + FAREWELL_SECONDS
@@ -124,12 +132,33 @@ class Fleet:
                 await self._step()
             except Exception as error:  # a queue that does not answer now answers later
                 self._note(f"the queue does not answer ({type(error).__name__}: {error})")
-            calm = all(hand.came for hand in self._hands.values()) and self._hands
-            await asyncio.sleep(CALM_INTERVAL if calm else INTERVAL)
+            await self._rest()
         await self._give_up()
 
+    async def _rest(self) -> None:
+        """Wait until the queue is to be asked again, or something has moved at the scheduler."""
+        calm = all(hand.came for hand in self._hands.values()) and self._hands
+        since = self._asked if self._hands else time.monotonic()
+        self._ask_at = since + (CALM_INTERVAL if calm else INTERVAL)
+        await asyncio.sleep(GLANCE_INTERVAL)
+        while self._standing() == self._stood and time.monotonic() < self._ask_at:
+            await asyncio.sleep(GLANCE_INTERVAL)
+
+    def _standing(self) -> tuple[bool, list[str]]:
+        """Say how our workers stand, and whether there is anything to do at all."""
+        there = [self._scheduler.workers.get(address) for address in self._ours()]
+        return bool(self._scheduler.tasks), [worker.status.name for worker in there if worker]
+
+    def _ours(self) -> list[str]:
+        return [address for hand in self._hands.values() for address in self._addresses(hand)]
+
     async def _step(self) -> None:
-        await self._look()
+        self._stood = self._standing()
+        for hand in self._hands.values():
+            self._greet(hand)
+        if self._hands and time.monotonic() >= self._ask_at:
+            self._asked = time.monotonic()
+            await self._look()
         stopping = self._run.stopping()
         sights = [self._sight(hand) for hand in self._hands.values()]
         decision = decide(self._wanted(), sights, self._limit, each=self._each, stopping=stopping)
@@ -171,28 +200,40 @@ class Fleet:
     def _sight(self, hand: Hand) -> Sight:
         found = [self._scheduler.workers.get(address) for address in self._addresses(hand)]
         there = [worker for worker in found if worker is not None]
-        stay = [w for w in there if w.status.name in ("init", "running", "paused")]
-        workers = len(stay) + len(hand.workers) - len(hand.came)  # and those that will come
+        stay = sum(worker.status.name in STAYING for worker in there)
+        to_come = len(hand.workers) - len(hand.came)
+        now = time.monotonic()
+        for name, moment in hand.gone.items():  # its nanny may start it again
+            to_come += name not in hand.leaving and now - moment < RETURN_SECONDS
         return Sight(
             hand.name,
             waiting=hand.waiting and not hand.came,
             connected=bool(there),
             busy=any(worker.processing for worker in there),
-            leaving=not workers,
-            workers=workers,
+            leaving=not stay + to_come,
+            workers=stay + to_come,
         )
 
+    def _greet(self, hand: Hand) -> None:
+        """Note which of a job's workers have come, which leave, and which are gone."""
+        for name in hand.workers:
+            worker = self._scheduler.workers.get(self._scheduler.aliases.get(name))
+            if worker is not None:
+                self._stillborn = self._stillborn if name in hand.came else 0
+                hand.came.add(name)
+                hand.gone.pop(name, None)
+                if worker.status.name not in STAYING:
+                    hand.leaving.add(name)
+            elif name in hand.came:
+                hand.gone.setdefault(name, time.monotonic())
+
     async def _look(self) -> None:
-        """See how our jobs do, in the queue and at the scheduler."""
-        if not self._hands:
-            return
+        """See how our jobs do in the queue."""
         text = await self._call(self._queue.look_command)
         jobs: dict[str, Seen] = self._queue.seen(text)
         for hand in list(self._hands.values()):
-            there = {name for name in hand.workers if name in self._scheduler.aliases}
-            connected = bool(there)
-            if there - hand.came:
-                hand.came, self._stillborn = hand.came | there, 0
+            self._greet(hand)  # some may have come while the queue was asked
+            connected = bool(self._addresses(hand))
             seen = jobs.get(hand.job.job_id)
             if seen is not None:
                 hand.missed, hand.waiting, hand.reason = 0, seen.waiting, seen.reason

@@ -137,7 +137,7 @@ class Jobs:
         except (RuntimeError, OSError) as error:
             raise ClusterError(f"the queue refused a job: {refusal(str(error))}") from error
         number = str(job._job_id_from_submit_output(told))
-        return self.queue.array_name(number) if array else number
+        return self.queue.array_name(number, told) if array else number
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[tuple[str, bool]]:

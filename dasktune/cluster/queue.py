@@ -77,10 +77,10 @@ class Queue:
         Lists this user's jobs.
     cancel_command : str
         Cancels the jobs whose numbers follow.
-    own : str
-        The variable that tells a job its number.
-    index : str
-        The variable that tells a job of an array its place; empty where there are no arrays.
+    own : tuple of str
+        Variables that tell a job its number; the first that is set does.
+    index : tuple of str
+        The same for the place of a job of an array; empty where there are no arrays.
     """
 
     kind = ""
@@ -88,8 +88,8 @@ class Queue:
     more: dict[str, Any] = {}  # noqa: RUF012
     look_command: tuple[str, ...] = ()
     cancel_command = ""
-    own = ""
-    index = ""
+    own: tuple[str, ...] = ()
+    index: tuple[str, ...] = ()
 
     def options(self, request: Request) -> dict[str, Any]:
         """Give the arguments of dask-jobqueue's class."""
@@ -133,6 +133,27 @@ class Queue:
         """Give the line of a job's header that makes it an array of jobs, numbered from 1."""
         raise UsageError(f"the queue {self.kind!r} has no job arrays; submit without --array.")
 
-    def array_name(self, job: str) -> str:
-        """Give the name of an array whose submission told this number."""
+    def array_name(self, job: str, told: str) -> str:
+        """Give the name of an array whose submission told this number, in these words."""
         return job
+
+    def number(self, environment: Mapping[str, str]) -> str:
+        """Tell which job a process is, from its environment; nothing if it does not say."""
+        told = next((environment[name] for name in self.own if name in environment), "")
+        return told.partition(".")[0]
+
+    def place(self, environment: Mapping[str, str]) -> int:
+        """Tell which job of an array a process is, from 1.
+
+        Raises
+        ------
+        UsageError
+            If its environment does not say.
+        """
+        for name in self.index:
+            if environment.get(name, "").isdigit():
+                return int(environment[name])
+        raise UsageError(
+            f"a job of an array learns its place from {' or '.join(self.index) or 'its queue'}, "
+            f"but this queue ({self.kind}) sets none of these; submit without --array."
+        )

@@ -20,8 +20,8 @@ class GridEngine(Queue):
     }
     look_command = ("qstat",)
     cancel_command = "qdel"
-    own = "JOB_ID"
-    index = "SGE_TASK_ID"
+    own = ("JOB_ID",)
+    index = ("SGE_TASK_ID",)
 
     def options(self, request: Request) -> dict[str, Any]:
         """Give the arguments of `SGECluster`."""

@@ -21,8 +21,8 @@ class Slurm(Queue):
     more = {"gpu-request": "--gres=gpu:{gpus}"}  # noqa: RUF012
     look_command = ("squeue", "-h", "-u", getpass.getuser(), "-o", "%F|%T|%r")
     cancel_command = "scancel"
-    own = "SLURM_JOB_ID"
-    index = "SLURM_ARRAY_TASK_ID"
+    own = ("SLURM_JOB_ID",)
+    index = ("SLURM_ARRAY_TASK_ID",)
 
     def options(self, request: Request) -> dict[str, Any]:
         """Give the arguments of `SLURMCluster`."""

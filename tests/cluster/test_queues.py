@@ -228,6 +228,18 @@ def test_grid_engine_tells_a_deleted_job_from_one_that_starts_anew(state, fate):
     assert queue.fate(words, "8", {}) == ""
 
 
+def test_a_job_learns_its_number_and_its_place_from_its_environment():
+    """Each PBS has words of its own."""
+    pbs = importlib.import_module("dasktune.cluster.pbs").QUEUE
+    assert pbs.number({"PBS_JOBID": "12.server", "SLURM_JOB_ID": "7"}) == "12"
+    assert pbs.number({}) == ""
+    assert pbs.place({"PBS_ARRAY_INDEX": "2"}) == pbs.place({"PBS_ARRAYID": "2"}) == 2
+    assert pbs.array_name("12", "12[].server") == "12[]"  # and not from what is no array's
+    assert pbs.array_name("12", "12") == "12"
+    with pytest.raises(UsageError, match="learns its place from PBS_ARRAY_INDEX or PBS_ARRAYID or"):
+        pbs.place({"SGE_TASK_ID": "undefined"})
+
+
 def test_other_queues_do_not_tell():
     """Then the driver ends, and it is left to the queue whether it starts it again."""
     for kind in ("pbs", "lsf", "oar", "htcondor"):
@@ -340,5 +352,8 @@ def test_the_command_line_shows_settings_and_jobs():
 
     shown = CliRunner().invoke(cli, ["cluster", "slurm", "-O", "memory=7GB"], standalone_mode=False)
     assert "memory 7GB -O memory=…" in " ".join(shown.output.split())
+    for words in (["none"], ["local", "--show"], ["--show"]):
+        shown = CliRunner().invoke(cli, ["cluster", *words], standalone_mode=False)
+        assert shown.output.endswith(" has no settings\n"), shown
     job = CliRunner().invoke(cli, ["cluster", "slurm", "--print-job"], standalone_mode=False)
     assert job.output.startswith("#!/usr/bin/env bash\n")

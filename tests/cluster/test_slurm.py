@@ -96,8 +96,8 @@ def test_a_job_that_takes_a_whole_node_trains_on_each_of_its_gpus(driver, slurm)
 
 def test_trials_longer_than_the_walltime_complete(driver, slurm):
     """Each job trains as far as it gets; the next ones go on from there."""
-    options = ["-O", "walltime=00:01:00", "-O", "lead=40", "-j1"]
-    process = driver.start(*slurm.options, *options, "a=1", "epochs=12", PAUSE="3")
+    options = ["-O", "walltime=00:01:00", "-O", "lead=48", "-j1"]
+    process = driver.start(*slurm.options, *options, "a=1", "epochs=12", PAUSE="1.2")
     out = driver.finish(process, 240)
     assert "leaves (its time is over)" in out, out
     assert len(epochs(driver)) == len(set(epochs(driver))) == 12
@@ -108,7 +108,7 @@ def test_trials_longer_than_the_walltime_complete(driver, slurm):
 def test_a_node_that_dies_loses_its_job_and_not_the_sweep(driver, slurm):
     """The job's processes are killed, its node goes down; another job takes the trial."""
     driver.write(checkpoint_every=0)
-    process = driver.start(*slurm.options, "-j1", "a=1", "epochs=20")
+    process = driver.start(*slurm.options, "-j1", "a=1", "epochs=12", PAUSE="0.3")
     driver.wait_for("epoch", 3, process)
     pid = int(driver.words("epoch")[-1][3])
     nanny = psutil.Process(pid).parent()
@@ -117,9 +117,9 @@ def test_a_node_that_dies_loses_its_job_and_not_the_sweep(driver, slurm):
             victim.kill()
     driver.finish(process)
     trained = [int(word[2]) for word in driver.words("epoch")]
-    assert sorted(set(trained)) == list(range(20))
-    assert len(trained) <= 21  # at most the epoch in training was lost
-    driver.same_as_undisturbed("a=1", "epochs=20")
+    assert sorted(set(trained)) == list(range(12))
+    assert len(trained) <= 13  # at most the epoch in training was lost
+    driver.same_as_undisturbed("a=1", "epochs=12")
 
 
 def setbacks(driver):
@@ -255,17 +255,6 @@ class TestContract(ClusterContract):
     def there(self, slurm, tmp_path, monkeypatch):
         """See to it that Slurm is there."""
         monkeypatch.chdir(tmp_path)
-
-
-def test_the_doctor_finds_nothing_wrong_where_a_sweep_works(driver, slurm):
-    """With one short job, which connects to a scheduler over TLS; nothing of it stays."""
-    out = driver.run("doctor", *slurm.options, "-O", "gpus=0")
-    assert [line.split()[:2] for line in out.splitlines()[:-1]] == [
-        ["ok", name] for name in ("queue", "python", "torch", "device", "folder", "scheduler")
-    ]
-    assert "connects to tls://127.0.0.1" in out
-    assert out.endswith("a sweep would work\n")
-    assert [*(driver.path / "dist").glob("doctor-*")] == []
 
 
 def test_the_doctor_says_what_is_wrong_on_a_node_and_what_mends_it(driver, slurm):

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import dasktune as dt
 
 HERE = ("-O", "host=127.0.0.1", "-O", "memory=1GB", "-O", "driver-memory=1GB")
 
@@ -24,6 +30,39 @@ def jobs(driver):
     """List the numbers of its jobs."""
     lines = (dispatched(driver) / "jobs.jsonl").read_text().splitlines()
     return [json.loads(line)["number"] for line in lines]
+
+
+def test_the_page_on_slurm_can_be_followed_from_the_login_node_to_the_result(
+    driver, slurm, monkeypatch
+):
+    """Line by line; only this site's memory and addresses are not those of the page."""
+    monkeypatch.setenv("DASK_DASKTUNE__CLUSTER__SLURM__HOST", "127.0.0.1")
+    monkeypatch.setenv("DASK_DASKTUNE__CLUSTER__SLURM__DRIVER_MEMORY", "1GB")
+    mine = 'objective="min loss", resources={"CPU": 1}'  # there is no GPU that torch would see
+    text = driver.file.read_text().replace('objective="min loss"', mine)
+    (driver.path / "pipeline.py").write_text(text)
+    page = (Path(__file__).parent.parent.parent / "docs" / "how-to" / "slurm.md").read_text()
+    block = page.partition("```sh\n")[2].partition("```")[0].replace("memory=16GB", "memory=1GB")
+    told = {}
+    for line in block.splitlines():
+        words = shlex.split(line, comments=True)
+        if words[0] == "dasktune":
+            command = [sys.executable, "-m", *words]
+            run = subprocess.run(
+                command, cwd=driver.path, capture_output=True, text=True, timeout=150
+            )
+            assert run.returncode == 0, run.stdout + run.stderr
+            told[words[1]] = run.stdout
+    assert [line.split()[:2] for line in told["doctor"].splitlines()[:-1]] == [
+        ["ok", name] for name in ("queue", "python", "torch", "device", "folder", "scheduler")
+    ]
+    assert "connects to tls://127.0.0.1" in told["doctor"]
+    assert told["doctor"].endswith("a sweep would work\n")
+    assert [*(driver.path / "dist").glob("doctor-*")] == []
+    assert "you may log out" in told["submit"]
+    assert told["attach"].rstrip().endswith("ended with exit code 0")
+    assert "best" in told["results"]
+    assert dt.open_results(driver.path / "dist" / "pipeline").sizes["trial"] == 4
 
 
 def test_a_submitted_sweep_is_made_as_it_was_and_attach_gives_its_exit_code(driver, slurm):
@@ -53,12 +92,12 @@ def test_a_submitted_sweep_is_made_as_it_was_and_attach_gives_its_exit_code(driv
 def test_a_driver_whose_walltime_ends_goes_on_in_another_job(driver, slurm):
     """No epoch is trained twice, and no result differs."""
     walltime = ("-O", "driver-walltime=00:01:00", "-O", "lead=45", "-O", "walltime=1h")
-    driver.run("submit", "slurm", *HERE, *walltime, "-j1", "a=1", "epochs=16", PAUSE="1")
+    driver.run("submit", "slurm", *HERE, *walltime, "-j1", "a=1", "epochs=12", PAUSE="0.9")
     out = driver.run("attach", seconds=250)
     assert "this driver's time is over; job " in out
     assert len(jobs(driver)) > 1
-    assert len(epochs(driver)) == len(set(epochs(driver))) == 16
-    driver.same_as_undisturbed("a=1", "epochs=16")
+    assert len(epochs(driver)) == len(set(epochs(driver))) == 12
+    driver.same_as_undisturbed("a=1", "epochs=12")
 
 
 def test_cancel_ends_driver_and_workers_and_leaves_checkpoints(driver, slurm):
@@ -122,7 +161,7 @@ def driver_after(driver, job):
 def test_a_driver_that_is_driven_out_and_one_whose_node_dies_go_on(driver, slurm, ungraceful):
     """The one sends its successor, the other is started again by Slurm; no result differs."""
     driver.write(checkpoint_every=0)
-    more = ("-O", "driver-queue=low", "-j1", "a=1", "epochs=90")
+    more = ("-O", "driver-queue=low", "-j1", "a=1", "epochs=60")
     driver.run("submit", "slurm", *HERE, *more)
     driver.wait_until(lambda: len(driver.words("epoch")) > 3)
     (first,) = jobs(driver)
@@ -137,7 +176,7 @@ def test_a_driver_that_is_driven_out_and_one_whose_node_dies_go_on(driver, slurm
     assert f"this driver was driven out; job {second['job']} goes on" in out
     assert out.count(f"the driver begins as job {second['job']}") == 2
     assert out.rstrip().endswith("ended with exit code 0")
-    driver.same_as_undisturbed("a=1", "epochs=90")
+    driver.same_as_undisturbed("a=1", "epochs=60")
 
 
 def test_what_the_queue_refuses_is_one_line_in_its_own_words(driver, slurm):
