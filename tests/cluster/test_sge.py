@@ -59,7 +59,7 @@ def test_a_driver_there_goes_on_in_another_job(driver, sge, sge_variables):
     """Grid Engine counts a walltime in seconds, and has jobs that wait for others."""
     known = " ".join(f"{name}={value}" for name, value in sge_variables.items())
     options = ["-O", "driver-walltime=00:00:46", "-O", "lead=30", "-O", "walltime=1h"]
-    options += ["-O", f"prologue=export PAUSE=0.8 {known}"]
+    options += ["-O", f"prologue=export PAUSE=1.5 {known}"]
     driver.run("submit", *sge[1:], *options, "-j1", "a=1", "epochs=12")
     out = driver.run("attach", seconds=250)
     assert "this driver's time is over; job " in out

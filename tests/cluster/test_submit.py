@@ -92,7 +92,7 @@ def test_a_submitted_sweep_is_made_as_it_was_and_attach_gives_its_exit_code(driv
 def test_a_driver_whose_walltime_ends_goes_on_in_another_job(driver, slurm):
     """No epoch is trained twice, and no result differs."""
     walltime = ("-O", "driver-walltime=00:01:00", "-O", "lead=45", "-O", "walltime=1h")
-    driver.run("submit", "slurm", *HERE, *walltime, "-j1", "a=1", "epochs=12", PAUSE="0.9")
+    driver.run("submit", "slurm", *HERE, *walltime, "-j1", "a=1", "epochs=12", PAUSE="1.4")
     out = driver.run("attach", seconds=250)
     assert "this driver's time is over; job " in out
     assert len(jobs(driver)) > 1
