@@ -11,7 +11,8 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from dasktune.arrival import VARIABLE
 from dasktune.data.filesystem import mount_of, networked
@@ -63,6 +64,75 @@ def check_torch() -> Check:
         )
     seconds = time.perf_counter() - started
     return Check("torch", True, f"{torch.__version__} imports in {seconds:.1f} s")
+
+
+def check_torch_for(cuda: str) -> Check:
+    """See whether torch is built for GPUs, and for a CUDA that the driver runs.
+
+    Parameters
+    ----------
+    cuda : str
+        The newest CUDA that the driver runs, such as ``"12.8"``; empty if nobody knows.
+    """
+    check = check_torch()
+    if not check.good:
+        return check
+    import torch
+
+    version: Any = torch.version
+    built = version.cuda or ""
+    suits = f" for CUDA {cuda} or older" if cuda else " for your driver"
+    fix = f"install a build of torch{suits}, see pytorch.org; or train without: --cluster local"
+    if not built and not getattr(version, "hip", None):
+        return replace(check, good=False, text=f"{check.text}, is built without CUDA", fix=fix)
+    text = f"{check.text}, built with CUDA {built}"
+    if cuda and built and _numbers(built)[0] > _numbers(cuda)[0]:
+        return replace(check, good=False, text=f"{text}, which this driver is too old for", fix=fix)
+    return replace(check, text=text)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """The GPUs that a process sees.
+
+    Attributes
+    ----------
+    visible : str or None
+        Its ``CUDA_VISIBLE_DEVICES``.
+    count : int or None
+        How many torch counts; None where torch is built without CUDA, and cannot tell.
+    names : tuple of str
+        What they are, and how much memory they have.
+    """
+
+    visible: str | None
+    count: int | None = None
+    names: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """Write it for people."""
+        seen = f"CUDA_VISIBLE_DEVICES={self.visible or ''}"
+        if self.count is None:
+            return f"{seen}, torch cannot tell"
+        return f"{seen}, torch sees {self.count} ({', '.join(self.names) or 'none'})"
+
+
+def see_devices() -> Sighting:
+    """Tell which GPUs this process sees."""
+    import torch
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if not (torch.version.cuda or getattr(torch.version, "hip", None)):
+        return Sighting(visible)
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    found = [torch.cuda.get_device_properties(index) for index in range(count)]
+    return Sighting(
+        visible, count, tuple(f"{one.name}, {one.total_memory / 2**30:.0f} GiB" for one in found)
+    )
 
 
 def check_device(wanted: int) -> Check:

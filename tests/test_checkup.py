@@ -13,14 +13,14 @@ from dasktune.cluster.probe import check_scheduler
 
 
 def test_this_machine_is_told_line_by_line(project):
-    """Without a queue: Python, torch, devices, the folder, a worker that is reached."""
+    """Without a queue: Python, the folder, torch, devices, a worker that is reached."""
     result = project.run_cli(["doctor", "--store", str(project.folder / "dist")])
     assert result.code == 0, result.out
-    assert [line.split()[1] for line in result.out.splitlines()[:-1]] == [
+    assert [line.split()[1] for line in result.out.splitlines()[1:-1]] == [
         "python",
+        "folder",
         "torch",
         "device",
-        "folder",
         "workers",
     ]
     assert result.out.endswith("a sweep would work\n")
@@ -73,7 +73,7 @@ def test_a_scheduler_that_cannot_be_reached_is_told(monkeypatch):
     assert "--array" in check.fix
 
 
-@pytest.mark.parametrize("where", ["local", "nonsense"])
+@pytest.mark.parametrize("where", ["tcp://127.0.0.1:1", "nonsense"])
 def test_only_a_queue_is_examined_by_a_job(project, where):
     """Others have no nodes to look at."""
     result = project.run_cli(["doctor", "--cluster", where])

@@ -12,7 +12,7 @@ import pytest
 import dasktune as dt
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -25,6 +25,25 @@ def test_every_block_has_a_language_that_is_tested():
     for page in PAGES:
         found = re.findall(r"^```(\w*)$", page.read_text(), re.MULTILINE)[::2]
         assert set(found) <= {"python", "console", "sh", "text"}, page
+
+
+def slug(heading: str) -> str:
+    """Give the name by which a heading is linked to, as GitHub makes it."""
+    return re.sub(r"[^\w -]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def test_every_link_leads_somewhere():
+    """To a file that is there, and to a heading in it."""
+    for page in PAGES:
+        text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            if link.startswith(("http:", "https:")):
+                continue
+            path, _, heading = link.partition("#")
+            target = (page.parent / path).resolve() if path else page
+            assert target.exists(), f"{page}: {link}"
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.M) if heading else [""]
+            assert not heading or heading in map(slug, headings), f"{page}: {link}"
 
 
 def follow(page: Path, run_cli) -> int:
@@ -153,7 +172,7 @@ def test_the_page_on_results_can_be_followed(tmp_path, monkeypatch, run_cli):
 
 def test_a_cluster_of_ones_own_is_tested_as_the_page_says():
     """Its class has the tests of all."""
-    (block,) = blocks(ROOT / "docs" / "other-queues.md", "python")
+    (block,) = blocks(ROOT / "docs" / "how-to" / "other-queues.md", "python")
     names: dict[str, type] = {}
     exec(block, names)
     assert sum(name.startswith("test_") for name in dir(names["TestMine"])) == 7

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import dasktune as dt
-from dasktune.dispatch.dispatch import Dispatch, Order, dispatches
+from dasktune.dispatch.dispatch import Dispatch, Job, Order, dispatches
 from dasktune.dispatch.share import Shares, Worker, note, noted
 from dasktune.dispatch.sharing import Array
 from dasktune.outcome import Outcome
@@ -89,6 +89,34 @@ def test_what_dead_jobs_left_goes_on_in_another_array_as_long_as_it_gets_on(proj
     summary, sent = finish(array)  # all its jobs died
     assert (summary.exit_code, sent) == (2, [])
     assert summary.not_remade() == ["all"]
+
+
+def test_an_array_whose_first_job_was_taken_away_begins_again_some_times(project, monkeypatch):
+    """As a preemption does; its last job notices, since nothing was cut into shares."""
+    sweep = dt.Sweep.load(str(project.file), store=str(project.folder / "dist"))
+    words = ("-f", str(project.file), "--store", str(project.folder / "dist"))
+    order = Order("slurm", {}, words, "slurm", ".", sweep.codes.digest, count=3, kind="array")
+    sweep.store.prepare()
+    sweep.codes.save(sweep.store)
+    dispatch = Dispatch.create(sweep.store.root, order)
+    sent = []
+
+    def send(dispatch, roles):
+        dispatch.add(Job("7", roles[0]))
+        sent.append(roles)
+        return "7"
+
+    monkeypatch.setattr("dasktune.dispatch.sending.send", send)
+    send(dispatch, ["prepare"])
+    finish = ["share", "finish", dispatch.path, "--seconds", "60", "--lead", "5"]
+    for times in (2, 3):
+        result = project.run_cli(finish)
+        assert "the first job was taken away; job 7 begins again" in result.out
+        assert sent[1:] == [("prepare", "train", "finish")] * (times - 1)
+    result = project.run_cli(finish)
+    assert result.code == 2
+    assert "was taken away 3 times before it had preprocessed" in dispatch.ended().why
+    assert len(sent) == 3
 
 
 def test_a_job_that_the_queue_starts_again_finds_its_own_claims(project):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from dasktune.cli.options import change_folder, read_settings
-from dasktune.errors import ClusterError, DasktuneError, PipelineError
+from dasktune.errors import ClusterError, DasktuneError, PipelineError, UsageError
 
 if TYPE_CHECKING:
     from dasktune.checkup import Check
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option(
-    "--cluster", "where", metavar="QUEUE", help="Check a queue's nodes, by one short job."
+    "--cluster",
+    "where",
+    default="auto",
+    show_default=True,
+    metavar="WHERE",
+    help="This machine ('auto', 'local', 'cuda', as for 'make'), or a queue, by one short job.",
 )
 @click.option("-O", "--cluster-option", "settings", multiple=True, metavar="KEY=VALUE")
 @click.option("--wait", default=60.0, show_default=True, help="Seconds the job may wait.")
@@ -26,14 +32,14 @@ if TYPE_CHECKING:
 @click.option("-C", "folders", multiple=True, metavar="DIR", help="Change to DIR first.")
 @click.option("--store", default="dist", show_default=True, help="Where targets are kept.")
 @click.option("--debug", is_flag=True, help="Show a traceback of dasktune's own errors.")
-def doctor(where: str | None, **options: Any) -> int:
+def doctor(where: str, **options: Any) -> int:
     """Say whether a sweep would work, here or in a queue: a line a check, and what mends it."""
     from dasktune.checkup import lines
 
     change_folder(options["folders"])
     settings = read_settings(options["settings"])
     store = os.path.abspath(options["store"])
-    found = _here(store) if where is None else _there(where, settings, store, options)
+    found = _checks(where, settings, store, options)
     good = True
     for check in found:
         good &= check.good
@@ -43,16 +49,39 @@ def doctor(where: str | None, **options: Any) -> int:
     return 0 if good else 2
 
 
+def _checks(
+    where: str, settings: dict[str, str], store: str, options: dict[str, Any]
+) -> Iterator[Check]:
+    """Check what the word selects."""
+    from dasktune.checkup import check_device, check_torch, guarded
+    from dasktune.cluster import kind_of, resolve
+
+    demand = replace(_demand(store, options), tell=lambda event: click.echo(event["text"]))
+    where = resolve(where, demand, settings)
+    kind = kind_of(where)
+    if kind in ("none", "local"):
+        if settings:
+            raise UsageError(f"the cluster {where!r} has no settings, but got {sorted(settings)}.")
+        yield from _here(store)
+        yield guarded("torch", check_torch)
+        yield guarded("device", lambda: check_device(0))
+        yield guarded("workers", _check_workers)
+    elif kind == "cuda":
+        from dasktune.cluster.gpucheck import check_gpus
+
+        yield from _here(store)
+        yield from check_gpus(where, settings, demand)
+    else:
+        yield from _there(where, settings, store, options)
+
+
 def _here(store: str) -> Iterator[Check]:
     """Check this machine."""
-    from dasktune.checkup import check_device, check_folder, check_python, check_torch, guarded
+    from dasktune.checkup import check_folder, check_python, guarded
 
     os.makedirs(store, exist_ok=True)
     yield guarded("python", check_python)
-    yield guarded("torch", check_torch)
-    yield guarded("device", lambda: check_device(0))
     yield guarded("folder", lambda: check_folder(store))
-    yield guarded("workers", _check_workers)
 
 
 def _check_workers() -> Check:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import threading
@@ -39,10 +40,13 @@ class _Driver:
         self._dispatch = dispatch
         self._order = dispatch.order()
         self._leave_at = leave_at
-        self._leaving = self._cancelling = False
+        self._leaving = False
+        self._cancelling = ""  # why
+        self._why = "this driver's time is over"
         self._successor = ""
         self._sending: threading.Thread | None = None
         self._over = threading.Event()
+        self._heard, self._signals = socket.socketpair()
 
     def run(self) -> int:
         """Make, and see to it that it goes on elsewhere, or is known to be over."""
@@ -52,7 +56,8 @@ class _Driver:
         numbers = [job.number for job in self._dispatch.jobs()]
         if mine in numbers[:-1]:
             return 0  # the queue started it again, but another job goes on
-        self._dispatch.begin({"host": socket.gethostname(), "pid": os.getpid(), "job": mine})
+        about = {"host": socket.gethostname(), "pid": os.getpid(), "job": mine}
+        self._dispatch.begin(about)
         now = time.strftime("%Y-%m-%d %H:%M:%S")
         click.echo(f"dasktune: {now}, the driver begins as job {mine} on {socket.gethostname()}")
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -60,21 +65,33 @@ class _Driver:
         # Grid Engine's word ahead of the end, which a run takes as gently as the other.
         signal.signal(signal.SIGUSR2, lambda number, frame: signal.raise_signal(signal.SIGTERM))
         signal.signal(signal.SIGUSR1, self._leave)
-        threading.Thread(target=self._watch, daemon=True).start()
+        for end in (self._heard, self._signals):
+            end.setblocking(False)
+        # A run has handlers of its own, but what comes is heard here as well, and at once.
+        signal.set_wakeup_fd(self._signals.fileno(), warn_on_full_buffer=False)
+        watching = threading.Thread(target=self._watch, daemon=True)
+        watching.start()
         try:
             os.chdir(self._order.folder)
             code = self._make()
         except _Told:
             code = -signal.SIGTERM
         self._over.set()
+        self._signals.send(b"\0")
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        watching.join()  # it may still be asking the queue why
+        told = self._dispatch.driver() or about
+        if any(told.get(key) != about[key] for key in about):
+            click.echo("dasktune: another driver goes on; this one is the old copy")
+            return 0
         return self._conclude(code)
 
     def _mine(self) -> str:
         """Tell which job this is."""
         from dasktune.cluster.jobs import queue_of
 
-        told = os.environ.get(queue_of(self._order.cluster).own, "")
-        return told.partition(".")[0]
+        return queue_of(self._order.cluster).number(os.environ)
 
     def _make(self) -> int:
         from dasktune.cli import execute
@@ -88,11 +105,10 @@ class _Driver:
 
     def _conclude(self, code: int) -> int:
         """Tell what became of it, and cancel or send the job that is to go on."""
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)
         # An error while it leaves is no end: a real one comes again where it goes on.
         if code == 0 or (code > 0 and not self._leaving) or self._cancelling:
-            self._dispatch.end(2 if code < 0 else code, "cancelled" if code < 0 else "")
+            why = (self._cancelling or "cancelled") if code < 0 else ""
+            self._dispatch.end(2 if code < 0 else code, why)
             self._take_back()
             return 2 if code < 0 else code
         if not self._leaving:
@@ -102,19 +118,44 @@ class _Driver:
         if not self._successor:
             self._send()
         if not self._successor:
-            self._dispatch.end(2, "its time is over, and the queue took no job to go on")
+            self._dispatch.end(2, f"{self._why}, and the queue took no job to go on")
             return 2
         self._dispatch.leave()
-        click.echo(f"dasktune: this driver's time is over; job {self._successor} goes on")
+        click.echo(f"dasktune: {self._why}; job {self._successor} goes on")
         return 0
 
     def _watch(self) -> None:
-        while not self._over.wait(LOOK_EVERY):
+        """Look at the clock, at whether somebody cancelled, and at what the queue says."""
+        over = False
+        while not over:
+            select.select([self._heard], [], [], LOOK_EVERY)
+            over, heard = self._over.is_set(), self._signals_heard()
+            moved = self._leaving or self._cancelling
             if self._dispatch.cancelled() and not self._cancelling:
-                self._cancelling = True
+                self._cancelling = "cancelled"
                 os.kill(os.getpid(), signal.SIGTERM)
-            if time.monotonic() > self._leave_at and not self._leaving:
+            elif heard & {signal.SIGTERM, signal.SIGUSR2} and not moved:
+                self._ask_why()
+            elif time.monotonic() > self._leave_at and not moved:
                 os.kill(os.getpid(), signal.SIGUSR1)
+
+    def _signals_heard(self) -> set[int]:
+        with contextlib.suppress(BlockingIOError):
+            return set(self._heard.recv(4096))
+        return set()
+
+    def _ask_why(self) -> None:
+        """Ask the queue why it ends this job, while the run stops: another may have to go on."""
+        from dasktune.cluster.jobs import fate, queue_of
+
+        mine = self._mine()
+        found = fate(queue_of(self._order.cluster), mine) if mine else ""
+        if found == "cancelled":
+            self._cancelling = f"job {mine} was cancelled in the queue"
+        elif found == "driven out":
+            self._why = "this driver was driven out"
+            self._leaving = True
+            self._send_early()
 
     def _told(self, number: int, frame: Any) -> None:
         """End while no run goes on; a run has its own, gentle way."""

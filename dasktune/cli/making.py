@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +22,11 @@ from dasktune.cli.options import (
     tolerance_options,
     where_to_run,
 )
+from dasktune.cli.telling import conclude, console, display_of, tell_dry, tell_failure
 from dasktune.errors import UsageError
-from dasktune.failure.kind import Kind, count_kinds, worded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from dasktune.outcome import Outcome
-    from dasktune.plan import Plan, Request
-    from dasktune.progress import Progress
-    from dasktune.run import Summary
+    from dasktune.plan import Request
     from dasktune.sweep import Sweep
 
 
@@ -99,7 +93,7 @@ def make(words: tuple[str, ...], **options: Any) -> int:
     if options["dry"] or options["question"]:
         plan = sweep.plan(request)
         if options["dry"] and not options["silent"]:
-            _tell_dry(plan, as_json=options["as_json"])
+            tell_dry(plan, as_json=options["as_json"])
         if options["question"]:
             return 2 if unknown else int(not plan.up_to_date)
         return 2 if unknown else 0
@@ -145,15 +139,15 @@ def plan(words: tuple[str, ...], **options: Any) -> int:
     from dasktune.cluster.demand import default_jobs
     from dasktune.tables import forecast, plan_table, rungs_table
 
-    console = _console()
-    console.print(f"{sweep.name}  {sweep.pipeline.describe()}", highlight=False)
-    console.print(plan_table(made))
+    screen = console()
+    screen.print(f"{sweep.name}  {sweep.pipeline.describe()}", highlight=False)
+    screen.print(plan_table(made))
     if made.rungs:
-        console.print(rungs_table(made.rungs))
-    console.print(forecast(made, options["jobs"] or default_jobs()), highlight=False)
+        screen.print(rungs_table(made.rungs))
+    screen.print(forecast(made, options["jobs"] or default_jobs()), highlight=False)
     for why, lanes in planner.earlier_fusing().items():
         how = f"{lanes} trials as one" if lanes > 1 else "alone"
-        console.print(f"earlier trials were trained {how}: {why}", highlight=False)
+        screen.print(f"earlier trials were trained {how}: {why}", highlight=False)
     return 0
 
 
@@ -220,7 +214,7 @@ def node(words: tuple[str, ...], link: str, **options: Any) -> int:
     sweep = open_sweep(options["file"], options["store"], variables)
     summary = run_node(sweep, targets[0], link)
     for outcome in summary.failures():
-        _tell_failure(sweep, outcome.target, outcome.error)
+        tell_failure(sweep, outcome.target, outcome.error)
     return summary.exit_code
 
 
@@ -259,122 +253,6 @@ def _known(targets: list[str], sweep: Sweep, keep_going: bool) -> tuple[list[str
     if not found:
         raise UsageError("no target is left to make.")
     return found, len(found) < len(targets)
-
-
-def _console() -> Any:
-    from dasktune.tables import terminal
-
-    return terminal()
-
-
-def display_of(sweep: Sweep, options: dict[str, Any]) -> Progress:
-    """Give what shows a run in this terminal, or file."""
-    from dasktune.progress import Display, JsonLines, Lines, Progress
-
-    objective = sweep.pipeline.objective
-    if options["as_json"]:
-        return JsonLines(objective, sys.stdout)
-    if options["silent"]:
-        return Progress(objective)
-    if sys.stdout.isatty() and not options["trace"]:
-        return Display(objective, _console())
-    return Lines(objective, sys.stdout, trace=options["trace"])
-
-
-def _tell_dry(plan: Plan, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(plan.to_json()))
-        return
-    for target in plan.to_run():
-        click.echo(f"{target.verb}  ({target.reason})")
-    if plan.up_to_date:
-        _tell_nothing(plan)
-
-
-def _tell_nothing(plan: Plan) -> None:
-    for goal in plan.request.goals:
-        if plan.targets[goal].phony:
-            click.echo(f"dasktune: Nothing to be done for '{goal}'.")
-        else:
-            click.echo(f"dasktune: '{goal}' is up to date.")
-
-
-def _tell_failure(sweep: Sweep, target: str, error: str) -> None:
-    trial = target.removeprefix("trained/")
-    log = f" (log: dasktune logs -f {sweep.file} '{trial}')" if trial != target else ""
-    click.echo(f"dasktune: *** [{sweep.file}: {target}] {error}{log}", err=True)
-
-
-def conclude(sweep: Sweep, summary: Summary, options: dict[str, Any]) -> int:
-    """Tell what became of a run, and give the exit code (negative for a signal)."""
-    plan = summary.plan
-    if plan.up_to_date:
-        if not options["silent"] and not options["as_json"]:
-            _tell_nothing(plan)
-        return 0
-    for outcome in summary.failures():
-        ignored = " (ignored)" if options["ignore_errors"] else ""
-        what = worded(outcome.failure, outcome.error)
-        _tell_failure(sweep, outcome.target, what + ignored)
-    if summary.gave_up:
-        click.echo(f"dasktune: *** {summary.gave_up}.", err=True)
-    missing = [] if options["ignore_errors"] else summary.not_remade()
-    if summary.interrupted:
-        click.echo("dasktune: *** interrupted; what is finished is kept.", err=True)
-        return -summary.interrupted
-    for outcome in summary.stopped():
-        name = outcome.target
-        how = "'make' goes on with it"
-        if not plan.rungs:  # a search decides by itself what it does without
-            how += f", 'make -o {name}' does without it"
-        click.echo(f"dasktune: {name} was {outcome.error}; {how}.", err=True)
-    for goal in missing:
-        click.echo(f"dasktune: Target '{goal}' not remade because of errors.", err=True)
-    if not options["silent"] and not options["as_json"]:
-        _tell_results(sweep, summary)
-    return summary.exit_code
-
-
-def _tell_results(sweep: Sweep, summary: Summary) -> None:
-    from dasktune.screen import duration
-
-    made = [o for o in summary.made() if o.target.startswith("trained/")]
-    trials = summary.plan.trials()
-    failed = [o for o in summary.failures() if o.target.startswith("trained/")]
-    plan = summary.plan
-    count = sum(outcome.failure == Kind.NAN for outcome in made)
-    diverged = f" ({count} to NaN)" if count else ""
-    if plan.rungs:
-        trained = {outcome.target for outcome in made}
-        words = f"trained {len(made)} rungs of {len(trained)} trials{diverged}"
-    elif trials:
-        words = f"trained {len(made)} of {len(trials)} trials{diverged}"
-        kept = len(trials) - len(made) - len(failed) - len(summary.stopped())
-        words += f", kept {kept}" if kept else ""
-    if trials:
-        words += f", {_failed_words(failed)}" if failed else ""
-        words += f", {len(summary.stopped())} stopped" if summary.stopped() else ""
-        spent = sum(outcome.seconds for outcome in made)
-        click.echo(f"{words}; {duration(spent)} of training")
-    if summary.collated_key() is None:
-        return
-    from dasktune.results import open_results
-    from dasktune.tables import best_lines, leaderboard_table
-
-    dataset = open_results(f"{sweep.store.collated(summary.collated_key() or '')}/results.zarr")
-    console = _console()
-    if "spent" in dataset.coords:
-        spent, full = int(dataset["spent"].sum()), dataset.sizes["trial"] * dataset.sizes["epoch"]
-        click.echo(f"the search spent {spent} epochs, where all its trials to the end were {full}")
-    console.print(leaderboard_table(dataset, 10))
-    for line in best_lines(dataset, sweep.store):
-        console.print(line, highlight=False)
-
-
-def _failed_words(failed: Sequence[Outcome]) -> str:
-    """Count failures for people, with their kinds."""
-    kinds = count_kinds([outcome.failure for outcome in failed])
-    return f"{len(failed)} failed ({kinds})" if kinds else f"{len(failed)} failed"
 
 
 def _touch(sweep: Sweep, request: Request, *, silent: bool) -> int:

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dasktune.dispatch.dispatch import Dispatch
-from dasktune.errors import DasktuneError
+from dasktune.errors import ClusterError, DasktuneError
 
 if TYPE_CHECKING:
     from dasktune.outcome import Outcome
+
+MOST_BEGINNINGS = 3
+"""Times that an array may begin whose first job is taken away."""
 
 
 @click.command(hidden=True)
@@ -51,7 +54,7 @@ def _train(dispatch: Dispatch) -> int:
     from dasktune.dispatch.share import Shares, Worker, note
 
     order = dispatch.order()
-    place = int(os.environ[queue_of(order.cluster).index])
+    place = queue_of(order.cluster).place(os.environ)
 
     def tell(outcome: Outcome) -> None:
         note(dispatch.path, place, outcome)
@@ -81,21 +84,39 @@ def _finish(dispatch: Dispatch) -> int | None:
         click.echo(f"dasktune: what is left goes on in the array {number}")
 
     options, array = _array(dispatch)
+    if not array.prepared():
+        _begin_again(dispatch)
+        return None
     with array.observe:
         summary = array.finish(send_on)
     return None if summary is None else _conclude(array, summary, options)
 
 
+def _begin_again(dispatch: Dispatch) -> None:
+    """Send all jobs once more: the queue took the first one away before it had preprocessed."""
+    from dasktune.dispatch.sending import roles_of, send
+
+    times = sum(job.role == "prepare" for job in dispatch.jobs())
+    if times >= MOST_BEGINNINGS:
+        raise ClusterError(
+            f"the first job of the array was taken away {times} times before it had preprocessed; "
+            "see 'dasktune logs', and give it a longer walltime."
+        )
+    number = send(dispatch, roles_of(dispatch.order()))
+    click.echo(f"dasktune: the first job was taken away; job {number} begins again")
+
+
 def _conclude(array: Any, summary: Any, options: dict[str, Any]) -> int:
-    from dasktune.cli.making import conclude
+    from dasktune.cli.telling import conclude
 
     return conclude(array.sweep, summary, options)
 
 
 def _array(dispatch: Dispatch) -> tuple[dict[str, Any], Any]:
     """Load the sweep as it was sent."""
-    from dasktune.cli.making import display_of, make
+    from dasktune.cli.making import make
     from dasktune.cli.options import change_folder, open_sweep, split_words
+    from dasktune.cli.telling import display_of
     from dasktune.dispatch.sharing import Array
     from dasktune.run import Options
 

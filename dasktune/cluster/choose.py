@@ -104,7 +104,7 @@ def backend(word: str, settings: Mapping[str, str]) -> Backend:
     """
     kind, name = kind_of(word), word
     if kind in QUEUES:
-        from dasktune.cluster.queue import Queued
+        from dasktune.cluster.queued import Queued
 
         module = importlib.import_module(f"dasktune.cluster.{kind}")
         return Queued(module.QUEUE, name, settings)

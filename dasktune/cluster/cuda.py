@@ -73,6 +73,8 @@ class Cuda:
         The GPUs that are here.
     devices : list of str
         Those that are used.
+    wished : bool or None
+        Whether dask-cuda is to be used; None for where it can be.
     """
 
     def __init__(self, name: str, flags: Mapping[str, str]) -> None:
@@ -80,7 +82,7 @@ class Cuda:
         told = str(self.settings["dask-cuda"].value).lower()
         if told not in _SWITCH:
             raise UsageError(f"dask-cuda is true, false or auto, but got {told!r}.")
-        self._wished = _SWITCH[told]
+        self.wished = _SWITCH[told]
         self.machine = look()
         chosen = self.settings["gpus"].value
         if isinstance(chosen, (list, tuple)):  # as YAML has it
@@ -96,11 +98,11 @@ class Cuda:
         import dask
         from distributed import Client
 
-        places = seats(self.devices, demand.resources.get("GPU", 1.0), demand.jobs, demand.pack)
+        places = self.seats(demand)
         hindrance = self._hindrance(places)
-        if self._wished and hindrance:
+        if self.wished and hindrance:
             raise ClusterError(f"dask-cuda cannot do this: {hindrance}.")
-        by_us = self._wished is False or bool(hindrance)
+        by_us = self.wished is False or bool(hindrance)
         demand.tell({"event": "note", "text": describe(places, hindrance, by_us)})
         if sharing(places):
             demand.tell({"event": "note", "text": mps.describe()})
@@ -111,6 +113,10 @@ class Cuda:
                 client.wait_for_workers(len(places))
                 check_resources(client, demand.resources)
                 yield Connection(client, own=True)
+
+    def seats(self, demand: Demand) -> list[Seat]:
+        """Share the devices out."""
+        return seats(self.devices, demand.resources.get("GPU", 1.0), demand.jobs, demand.pack)
 
     def environment(self, demand: Demand) -> dict[str, str]:
         """Give what the environment of each worker says, apart from its devices."""
@@ -131,10 +137,14 @@ class Cuda:
             return "it starts one worker a GPU, not several"
         if any("," in seat.devices for seat in places):
             return "it gives a worker one GPU of its own, not several"
-        if self.machine.source != "NVML":
-            return "it needs NVML, which does not answer here"
         if len({seat.devices.isdigit() for seat in places}) > 1:
             return "it takes numbers or UUIDs, not both"
+        return self.unusable()
+
+    def unusable(self) -> str:
+        """Say why dask-cuda cannot be used here at all; empty if it can."""
+        if self.machine.source != "NVML":
+            return "it needs NVML, which does not answer here"
         try:
             import dask_cuda  # noqa: F401
         except Exception as error:  # its CUDA libraries may fail in their own ways

@@ -105,6 +105,11 @@ def offered(resources: Mapping[str, float]) -> dict[str, float]:
     return {name: max(1.0, amount) for name, amount in resources.items()}
 
 
+def worker_names(job: str, workers: int) -> tuple[str, ...]:
+    """Name the workers of a job after it; a single one has its name."""
+    return (job,) if workers == 1 else tuple(f"{job}-{place}" for place in range(workers))
+
+
 def check_resources(client: Client, resources: Mapping[str, float]) -> None:
     """Refuse a cluster on which a train node would wait for ever.
 

@@ -103,9 +103,45 @@ class Machine:
             raise UsageError("--gpus takes numbers or UUIDs, as in --gpus 0,2, but got nothing.")
         return found
 
+    def text(self) -> str:
+        """Say in a few words what is known of them."""
+        count = len(self.devices)
+        if not self.source:
+            return f"as CUDA_VISIBLE_DEVICES ({self.visible!r}) says; nobody lists any"
+        hidden = "" if self.visible is None else f", and CUDA_VISIBLE_DEVICES is {self.visible!r}"
+        return f"of {count} that {self.source} lists{hidden}"
+
     def _why(self, word: str) -> str:
         hidden = _find(word, self.devices) is not None
         return f" (CUDA_VISIBLE_DEVICES is {self.visible!r})" if hidden else ""
+
+
+@dataclass(frozen=True)
+class Driver:
+    """NVIDIA's driver.
+
+    Attributes
+    ----------
+    version : str
+        Its version, such as ``"570.86.15"``.
+    cuda : str
+        The newest CUDA that it runs, such as ``"12.8"``.
+    """
+
+    version: str
+    cuda: str
+
+
+def driver() -> Driver | None:
+    """Ask NVML for the driver; None if it does not answer."""
+    nvml = _nvml()
+    if nvml is None:
+        return None
+    try:
+        version, cuda = nvml.nvmlSystemGetDriverVersion(), nvml.nvmlSystemGetCudaDriverVersion()
+    except nvml.NVMLError:
+        return None
+    return Driver(_text(version), f"{cuda // 1000}.{cuda % 1000 // 10}")
 
 
 def look() -> Machine:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import glob
+import math
 import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dasktune.attempt import job_name
-from dasktune.cluster.demand import Demand
+from dasktune.cluster.demand import Demand, worker_names
 from dasktune.cluster.supervisor import Sight, decide, pause
 from dasktune.runfolder import RunFolder
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 INTERVAL = 1.0  # seconds between two looks at the queue, while something is on the move
 CALM_INTERVAL = 5.0  # the same, while nothing is
+GLANCE_INTERVAL = 0.1  # seconds between two looks at the scheduler, which cost nothing
+RETURN_SECONDS = 5.0  # within which a nanny starts a worker again that has died
+STAYING = ("init", "running", "paused")  # of a worker that takes new trials, or will
 MOST_AT_ONCE = 10  # submissions between two looks
 STILLBORN = 3  # jobs that end at once, one after another, before it is an error
 GHOST_SECONDS = 30  # that a worker may outlive its job before it is cut off
@@ -40,9 +44,12 @@ class Hand:
 
     name: str
     job: Any
+    workers: tuple[str, ...]  # their names
     waiting: bool = True
     reason: str = ""
-    came: bool = False  # its worker was there
+    came: set[str] = field(default_factory=set)  # its workers that have been there,
+    leaving: set[str] = field(default_factory=set)  # that take nothing new,
+    gone: dict[str, float] = field(default_factory=dict)  # and that are gone, since when
     missed: int = 0  # looks in which the queue did not know it
     running_since: float | None = None
     gone_since: float | None = None
@@ -65,9 +72,11 @@ class Fleet:
     queue : Queue
         Where the jobs are.
     limit : int
-        The most jobs at a time.
+        The most trials at a time.
     demand : Demand
         What the run needs.
+    each : int
+        Workers of a job.
 
     Attributes
     ----------
@@ -76,13 +85,14 @@ class Fleet:
     """
 
     def __init__(
-        self, cluster: Any, client: Client, queue: Queue, limit: int, demand: Demand
+        self, cluster: Any, client: Client, queue: Queue, limit: int, demand: Demand, each: int = 1
     ) -> None:
         self._cluster = cluster
         self._client = client
         self._queue = queue
         self._limit = limit
         self._demand = demand
+        self._each = each
         self._run = RunFolder(demand.folder)
         self._hands: dict[str, Hand] = {}
         self._number = 0
@@ -92,6 +102,8 @@ class Fleet:
         self._accepted = False
         self._told = ""
         self._task: asyncio.Task[None] | None = None
+        self._asked = self._ask_at = -math.inf  # when the queue was, and is to be
+        self._stood: Any = None  # how our workers stood then
         self.failure = ""
 
     async def start(self) -> None:
@@ -104,8 +116,8 @@ class Fleet:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        ours = [self._scheduler.aliases.get(name) for name in self._hands]
-        for address in filter(None, ours):
+        ours = self._ours()
+        for address in ours:
             self._scheduler.close_worker(address)
         deadline = time.monotonic() + FAREWELL_SECONDS
         while time.monotonic() < deadline and any(a in self._scheduler.workers for a in ours):
@@ -120,28 +132,49 @@ class Fleet:
                 await self._step()
             except Exception as error:  # a queue that does not answer now answers later
                 self._note(f"the queue does not answer ({type(error).__name__}: {error})")
-            calm = all(hand.came for hand in self._hands.values()) and self._hands
-            await asyncio.sleep(CALM_INTERVAL if calm else INTERVAL)
+            await self._rest()
         await self._give_up()
 
+    async def _rest(self) -> None:
+        """Wait until the queue is to be asked again, or something has moved at the scheduler."""
+        calm = all(hand.came for hand in self._hands.values()) and self._hands
+        since = self._asked if self._hands else time.monotonic()
+        self._ask_at = since + (CALM_INTERVAL if calm else INTERVAL)
+        await asyncio.sleep(GLANCE_INTERVAL)
+        while self._standing() == self._stood and time.monotonic() < self._ask_at:
+            await asyncio.sleep(GLANCE_INTERVAL)
+
+    def _standing(self) -> tuple[bool, list[str]]:
+        """Say how our workers stand, and whether there is anything to do at all."""
+        there = [self._scheduler.workers.get(address) for address in self._ours()]
+        return bool(self._scheduler.tasks), [worker.status.name for worker in there if worker]
+
+    def _ours(self) -> list[str]:
+        return [address for hand in self._hands.values() for address in self._addresses(hand)]
+
     async def _step(self) -> None:
-        await self._look()
+        self._stood = self._standing()
+        for hand in self._hands.values():
+            self._greet(hand)
+        if self._hands and time.monotonic() >= self._ask_at:
+            self._asked = time.monotonic()
+            await self._look()
         stopping = self._run.stopping()
         sights = [self._sight(hand) for hand in self._hands.values()]
-        decision = decide(self._wanted(), sights, self._limit, stopping=stopping)
+        decision = decide(self._wanted(), sights, self._limit, each=self._each, stopping=stopping)
         for name in decision.cancel:
             await self._cancel(self._hands.pop(name))
         for name in decision.retire:
             self._hands[name].retired = True
             await self._scheduler.retire_workers(
-                workers=[self._scheduler.aliases[name]],
+                workers=self._addresses(self._hands[name]),
                 close_workers=True,
                 stimulus_id=f"dasktune-retire-{time.time()}",
             )
-        for _ in range(min(decision.submit, MOST_AT_ONCE)):
+        for workers in decision.submit[:MOST_AT_ONCE]:
             if time.monotonic() < self._not_before or self.failure:
                 break
-            await self._submit()
+            await self._submit(workers)
         if stopping and not self._hands:
             await self._give_up()
         self._tell()
@@ -159,28 +192,48 @@ class Fleet:
             trials += bool(task.resource_restrictions) and task.state in states
         return max(trials, min(1, unfinished))
 
+    def _addresses(self, hand: Hand) -> list[str]:
+        """List the workers of a job that are there."""
+        aliases = self._scheduler.aliases
+        return [aliases[name] for name in hand.workers if name in aliases]
+
     def _sight(self, hand: Hand) -> Sight:
-        worker = self._scheduler.workers.get(self._scheduler.aliases.get(hand.name))
-        if worker is None:
-            return Sight(hand.name, waiting=hand.waiting and not hand.came, leaving=hand.came)
+        found = [self._scheduler.workers.get(address) for address in self._addresses(hand)]
+        there = [worker for worker in found if worker is not None]
+        stay = sum(worker.status.name in STAYING for worker in there)
+        to_come = len(hand.workers) - len(hand.came)
+        now = time.monotonic()
+        for name, moment in hand.gone.items():  # its nanny may start it again
+            to_come += name not in hand.leaving and now - moment < RETURN_SECONDS
         return Sight(
             hand.name,
-            waiting=False,
-            connected=True,
-            busy=bool(worker.processing),
-            leaving=worker.status.name not in ("init", "running", "paused"),
+            waiting=hand.waiting and not hand.came,
+            connected=bool(there),
+            busy=any(worker.processing for worker in there),
+            leaving=not stay + to_come,
+            workers=stay + to_come,
         )
 
+    def _greet(self, hand: Hand) -> None:
+        """Note which of a job's workers have come, which leave, and which are gone."""
+        for name in hand.workers:
+            worker = self._scheduler.workers.get(self._scheduler.aliases.get(name))
+            if worker is not None:
+                self._stillborn = self._stillborn if name in hand.came else 0
+                hand.came.add(name)
+                hand.gone.pop(name, None)
+                if worker.status.name not in STAYING:
+                    hand.leaving.add(name)
+            elif name in hand.came:
+                hand.gone.setdefault(name, time.monotonic())
+
     async def _look(self) -> None:
-        """See how our jobs do, in the queue and at the scheduler."""
-        if not self._hands:
-            return
+        """See how our jobs do in the queue."""
         text = await self._call(self._queue.look_command)
         jobs: dict[str, Seen] = self._queue.seen(text)
         for hand in list(self._hands.values()):
-            connected = hand.name in self._scheduler.aliases
-            if connected and not hand.came:
-                hand.came, self._stillborn = True, 0
+            self._greet(hand)  # some may have come while the queue was asked
+            connected = bool(self._addresses(hand))
             seen = jobs.get(hand.job.job_id)
             if seen is not None:
                 hand.missed, hand.waiting, hand.reason = 0, seen.waiting, seen.reason
@@ -234,9 +287,9 @@ class Fleet:
         """Part with a worker whose job has ended, such as an old copy on a node that was lost."""
         hand.gone_since = hand.gone_since or time.monotonic()
         if time.monotonic() - hand.gone_since > GHOST_SECONDS:
-            await self._scheduler.remove_worker(
-                self._scheduler.aliases[hand.name], stimulus_id=f"dasktune-ghost-{time.time()}"
-            )
+            for address in self._addresses(hand):
+                stimulus = f"dasktune-ghost-{time.time()}"
+                await self._scheduler.remove_worker(address, stimulus_id=stimulus)
 
     async def _born_dead(self, hand: Hand) -> None:
         self._stillborn += 1
@@ -261,13 +314,19 @@ class Fleet:
             hand.told_silent = True
             self._note(
                 f"job {hand.job.job_id} has run for {SILENT_SECONDS} s, but its worker has not "
-                f"connected to {self._scheduler.address}; see docs/cannot-connect.md."
+                f"connected to {self._scheduler.address}; see docs/how-to/cannot-connect.md."
             )
 
-    async def _submit(self) -> None:
+    async def _submit(self, workers: int) -> None:
         name = f"{self._queue.kind}-{self._number}"
         self._number += 1
         options = dict(self._cluster.new_spec["options"])
+        if workers != self._each:  # no more than -j allows
+            options["worker_extra_args"] = [
+                *options["worker_extra_args"],
+                "--workers",
+                f"{workers}",
+            ]
         job = self._cluster.job_cls(self._scheduler.address, name=name, **options)
         try:
             await job.start()
@@ -275,7 +334,7 @@ class Fleet:
             self._refused(str(error))
             return
         self._refusals, self._accepted = 0, True
-        self._hands[name] = Hand(name, job)
+        self._hands[name] = Hand(name, job, worker_names(name, workers))
         self._run.note_job(str(job.job_id))
 
     def _refused(self, text: str) -> None:
@@ -309,7 +368,7 @@ class Fleet:
 
     def _tell(self) -> None:
         """Tell how many workers there are, and what the others wait for."""
-        there = sum(hand.name in self._scheduler.aliases for hand in self._hands.values())
+        there = sum(len(self._addresses(hand)) for hand in self._hands.values())
         waiting = [hand for hand in self._hands.values() if hand.waiting and not hand.came]
         reasons = sorted({hand.reason for hand in waiting if hand.reason})
         text = _count(there, "worker")

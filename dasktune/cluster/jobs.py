@@ -18,7 +18,9 @@ from dask.utils import parse_bytes
 from dasktune.cluster.choose import backend
 from dasktune.cluster.demand import Demand, thread_variables
 from dasktune.cluster.fleet import refusal
-from dasktune.cluster.queue import Queue, Queued, Request, Seen, joined, lead_of, read_walltime
+from dasktune.cluster.queue import Fate, Queue, Request, Seen
+from dasktune.cluster.queued import Queued, joined
+from dasktune.cluster.walltime import lead_of, read_walltime
 from dasktune.errors import ClusterError, UsageError
 
 _PLACE = "COMMAND-OF-OURS"
@@ -135,7 +137,7 @@ class Jobs:
         except (RuntimeError, OSError) as error:
             raise ClusterError(f"the queue refused a job: {refusal(str(error))}") from error
         number = str(job._job_id_from_submit_output(told))
-        return self.queue.array_name(number) if array else number
+        return self.queue.array_name(number, told) if array else number
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[tuple[str, bool]]:
@@ -191,6 +193,17 @@ def look(queue: Queue) -> dict[str, Seen] | None:
         )
         return queue.seen(told.stdout)
     return None
+
+
+def fate(queue: Queue, number: str) -> Fate:
+    """Ask why this job, which runs, is told to end."""
+    command = queue.fate_command(number)
+    if not command:
+        return ""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        told = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+        return queue.fate(told.stdout, number, os.environ)
+    return ""
 
 
 def cancel(queue: Queue, numbers: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import os
 import socket
+import warnings
 from collections.abc import Iterator
 
 from dasktune.cluster import forkserver
@@ -81,9 +82,16 @@ def dashboard_address() -> str | None:
     """Give where the dashboard listens: on the loopback device, if it can be shown at all."""
     if importlib.util.find_spec("bokeh") is None:
         return None
+    # Where another sweep takes the port at the same moment, Dask takes another one, with a long
+    # warning. The address is told anyway.
+    warnings.filterwarnings("ignore", r"Port \d+ is already in use", UserWarning)
+    return f"127.0.0.1:{DASHBOARD_PORT if _free(DASHBOARD_PORT) else 0}"
+
+
+def _free(port: int) -> bool:
     with socket.socket() as probe:
         try:
-            probe.bind(("127.0.0.1", DASHBOARD_PORT))
+            probe.bind(("127.0.0.1", port))
         except OSError:
-            return "127.0.0.1:0"
-    return f"127.0.0.1:{DASHBOARD_PORT}"
+            return False
+    return True

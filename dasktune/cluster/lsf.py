@@ -15,8 +15,8 @@ class Lsf(Queue):
     more = {"gpu-request": '-gpu "num={gpus}"'}  # noqa: RUF012
     look_command = ("bjobs", "-noheader", "-o", "jobid stat pend_reason delimiter='|'")
     cancel_command = "bkill"
-    own = "LSB_JOBID"
-    index = "LSB_JOBINDEX"
+    own = ("LSB_JOBID",)
+    index = ("LSB_JOBINDEX",)
 
     def options(self, request: Request) -> dict[str, Any]:
         """Give the arguments of `LSFCluster`."""

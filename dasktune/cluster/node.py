@@ -1,4 +1,4 @@
-"""What a job of a queue runs: a nanny and its worker, which leave when they are told to.
+"""What a job of a queue runs: nannies and their workers, which leave when they are told to.
 
 The job script ends with ``exec python -m dasktune.cluster.node …``: the queue's signals reach
 this process at once, and no shell dies of them first.
@@ -12,13 +12,19 @@ import math
 import os
 import signal
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
 import dask
 
 from dasktune.attempt import JOB, job_of_environment
+from dasktune.cluster.cuda import seats
+from dasktune.cluster.demand import worker_names
+from dasktune.cluster.devices import look
 from dasktune.cluster.local import CONFIG
+from dasktune.errors import ClusterError
 from dasktune.worker import SIGNALS
 
 
@@ -27,6 +33,9 @@ from dasktune.worker import SIGNALS
 @click.option("--name", required=True)
 @click.option("--nthreads", type=int, default=1)
 @click.option("--resources", default="")
+@click.option("--workers", type=int, default=1)
+@click.option("--gpus", type=int, default=0)
+@click.option("--gpus-each", type=float, default=1.0)
 @click.option("--drain-after", type=float, default=None)
 @click.option("--grace", type=float, default=math.inf)
 @click.option("--death-timeout", type=float, default=300)
@@ -49,6 +58,9 @@ async def serve(
     name: str,
     nthreads: int,
     resources: str,
+    workers: int,
+    gpus: int,
+    gpus_each: float,
     drain_after: float | None,
     grace: float,
     tls_ca_file: str | None,
@@ -57,7 +69,7 @@ async def serve(
     memory_limit: str,  # the queue holds the limit, and knows it better
     **options: Any,
 ) -> None:
-    """Start the nanny, and wait for its end."""
+    """Start the nannies, and wait for the end of the last one."""
     from distributed import Nanny, Security
 
     config: dict[str, Any] = dict(CONFIG)
@@ -72,35 +84,91 @@ async def serve(
             tls_worker_cert=tls_cert,
             tls_worker_key=tls_key,
         )
-    nanny = Nanny(
-        scheduler,
-        name=name,
-        nthreads=nthreads,
-        resources=read_resources(resources),
-        memory_limit=0,
-        security=security,
-        preload=["dasktune.worker"],
-        config=config,
-        dashboard=False,
-        env={JOB: job_of_environment()},
-        **options,
-    )
+    nannies = [
+        Nanny(
+            scheduler,
+            name=own,
+            nthreads=nthreads,
+            resources={**read_resources(resources), **place.resources},
+            memory_limit=0,
+            security=security,
+            preload=["dasktune.worker"],
+            config=config,
+            dashboard=False,
+            env={JOB: job_of_environment(), **place.environment},
+            **options,
+        )
+        for own, place in zip(
+            worker_names(name, workers), places(workers, gpus, gpus_each), strict=True
+        )
+    ]
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
-        loop.add_signal_handler(number, forward, nanny, number)
+        loop.add_signal_handler(number, forward, nannies, number)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # the driver's alone
+    await asyncio.gather(*(serve_one(nanny) for nanny in nannies))
+
+
+async def serve_one(nanny: Any) -> None:
+    """Start a nanny, and wait for its end."""
     await nanny
     await nanny.finished()
 
 
-def forward(nanny: Any, number: int) -> None:
-    """Tell the worker to leave. Dask's own way would close it at once."""
-    pid = nanny.pid
-    if pid is None:
-        asyncio.get_running_loop().create_task(nanny.close(reason="told before it had begun"))
-        return
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
+@dataclass(frozen=True)
+class Place:
+    """What tells a worker of this job from the others.
+
+    Attributes
+    ----------
+    resources : dict of str to float
+        What it offers of its own.
+    environment : dict of str to str
+        Its devices.
+    """
+
+    resources: dict[str, float] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def places(workers: int, gpus: int, each: float) -> list[Place]:
+    """Share the GPUs of this job out among its workers; a single worker has all that there is.
+
+    Parameters
+    ----------
+    workers : int
+        How many workers.
+    gpus : int
+        GPUs of the job; 0 where they do not matter.
+    each : float
+        How many of them a trial needs.
+
+    Raises
+    ------
+    ClusterError
+        If this node shows fewer GPUs than the job asked for.
+    """
+    if not gpus:
+        return [Place()] * workers
+    devices = look().names() or [*map(str, range(gpus))]
+    found = seats(devices[:gpus], each, workers)
+    if len(found) < workers:
+        raise ClusterError(
+            f"{workers} workers need {workers * each:g} GPUs, but this node shows {len(devices)} "
+            f"({', '.join(devices)}); set -O gpus=…, or see to it that the queue gives them."
+        )
+    return [Place({"GPU": seat.gpus}, {"CUDA_VISIBLE_DEVICES": seat.devices}) for seat in found]
+
+
+def forward(nannies: Sequence[Any], number: int) -> None:
+    """Tell the workers to leave. Dask's own way would close them at once."""
+    for nanny in nannies:
+        if nanny.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(nanny.pid, number)
+        elif nanny.status.name not in ("closing", "closed", "failed"):
+            told = nanny.close(reason="told before it had begun")
+            asyncio.get_running_loop().create_task(told)
 
 
 def read_resources(text: str) -> dict[str, float]:

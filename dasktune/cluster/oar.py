@@ -20,7 +20,7 @@ class Oar(Queue):
     }
     look_command = ("oarstat", "-u", getpass.getuser())
     cancel_command = "oardel"
-    own = "OAR_JOB_ID"
+    own = ("OAR_JOB_ID",)
 
     def options(self, request: Request) -> dict[str, Any]:
         """Give the arguments of `OARCluster`; a GPU brings its processors with it."""

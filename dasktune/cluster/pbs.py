@@ -19,8 +19,9 @@ class Pbs(Queue):
     }
     look_command = ("qstat", "-u", getpass.getuser())
     cancel_command = "qdel"
-    own = "PBS_JOBID"
-    index = "PBS_ARRAY_INDEX"
+    # Those of PBS Professional, Torque, and Slurm under PBS's commands.
+    own = ("PBS_JOBID", "SLURM_JOB_ID")
+    index = ("PBS_ARRAY_INDEX", "PBS_ARRAYID", "SLURM_ARRAY_TASK_ID")
 
     def options(self, request: Request) -> dict[str, Any]:
         """Give the arguments of `PBSCluster`."""
@@ -55,9 +56,9 @@ class Pbs(Queue):
         """Number the jobs; PBS knows no array of one."""
         return f"-J 1-{max(2, count)}"
 
-    def array_name(self, job: str) -> str:
-        """Give it as PBS writes it everywhere."""
-        return f"{job}[]"
+    def array_name(self, job: str, told: str) -> str:
+        """Give it as PBS writes it everywhere; Slurm under PBS's commands does not."""
+        return f"{job}[]" if "[]" in told else job
 
 
 QUEUE = Pbs()

@@ -20,6 +20,7 @@ COMMON: dict[str, Any] = {
     "walltime": "01:00:00",  # a job
     "lead": None,  # seconds before its end at which a worker leaves; None: a tenth, 30 to 300
     "gpus": None,  # a job; None: as many as a trial's resource GPU
+    "workers": None,  # a job; None: as many as trials fit on its GPUs
     "queue": None,
     "account": None,
     "interface": None,  # of the network between the machines
@@ -119,7 +120,7 @@ def _like(default: Any, text: str, key: str) -> Any:
         return text.lower() in ("true", "yes", "on")
     if isinstance(default, list):
         return [text]
-    if isinstance(default, int) or (default is None and key in ("cpus", "gpus", "lead")):
+    if isinstance(default, int) or (default is None and key in ("cpus", "gpus", "lead", "workers")):
         try:
             return int(text)
         except ValueError:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dasktune.cluster.queue import Queue, Request, Seen, note
+from dasktune.cluster.queue import Fate, Queue, Request, Seen, note
 
 
 class GridEngine(Queue):
@@ -19,8 +20,8 @@ class GridEngine(Queue):
     }
     look_command = ("qstat",)
     cancel_command = "qdel"
-    own = "JOB_ID"
-    index = "SGE_TASK_ID"
+    own = ("JOB_ID",)
+    index = ("SGE_TASK_ID",)
 
     def options(self, request: Request) -> dict[str, Any]:
         """Give the arguments of `SGECluster`."""
@@ -39,16 +40,21 @@ class GridEngine(Queue):
         }
 
     def seen(self, text: str) -> dict[str, Seen]:
-        """Read qstat's table: number, priority, name, user, state, …."""
+        """Read qstat's table."""
         jobs: dict[str, Seen] = {}
-        for line in text.splitlines():
-            words = line.split()
-            if len(words) > 4 and words[0].isdigit():
-                state = words[4]
-                waiting = "q" in state or "h" in state
-                reason = f"state {state}" if "E" in state else ""
-                note(jobs, words[0], Seen(waiting, reason))
+        for number, state in _states(text):
+            waiting = "q" in state or "h" in state
+            note(jobs, number, Seen(waiting, f"state {state}" if "E" in state else ""))
         return jobs
+
+    def fate_command(self, job: str) -> tuple[str, ...]:
+        """Ask for the states of all jobs."""
+        return self.look_command
+
+    def fate(self, words: str, job: str, environment: Mapping[str, str]) -> Fate:
+        """Tell a job that is deleted (``d``) from one that is started anew (``R``)."""
+        state = dict(_states(words)).get(job, "")
+        return "cancelled" if "d" in state else "again" if "R" in state else ""
 
     def after(self, job: str) -> str:
         """Wait for its end, good or bad."""
@@ -57,6 +63,14 @@ class GridEngine(Queue):
     def array(self, count: int) -> str:
         """Number the jobs."""
         return f"-t 1-{count}"
+
+
+def _states(text: str) -> Iterator[tuple[str, str]]:
+    """Read qstat's table: number, priority, name, user, state, …."""
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) > 4 and words[0].isdigit():
+            yield words[0], words[4]
 
 
 QUEUE = GridEngine()

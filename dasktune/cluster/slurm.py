@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import getpass
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from dasktune.cluster.queue import Queue, Request, Seen, note
+from dasktune.cluster.queue import Fate, Queue, Request, Seen, note
 
 _WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED")
 _RUNNING = ("RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING")
@@ -20,8 +21,8 @@ class Slurm(Queue):
     more = {"gpu-request": "--gres=gpu:{gpus}"}  # noqa: RUF012
     look_command = ("squeue", "-h", "-u", getpass.getuser(), "-o", "%F|%T|%r")
     cancel_command = "scancel"
-    own = "SLURM_JOB_ID"
-    index = "SLURM_ARRAY_TASK_ID"
+    own = ("SLURM_JOB_ID",)
+    index = ("SLURM_ARRAY_TASK_ID",)
 
     def options(self, request: Request) -> dict[str, Any]:
         """Give the arguments of `SLURMCluster`."""
@@ -71,6 +72,23 @@ class Slurm(Queue):
         """Read the state; a cancelled one is followed by who did it."""
         state = re.search(r"JobState=(\w+)", words)
         return state[1] if state else ""
+
+    def fate_command(self, job: str) -> tuple[str, ...]:
+        """Ask the controller: its state is only that it completes, but there is more."""
+        return self.end_command(job)
+
+    def fate(self, words: str, job: str, environment: Mapping[str, str]) -> Fate:
+        """Tell why it is told to end; seen with Slurm 22.05 (docs/how-to/slurm.md)."""
+        told = dict(re.findall(r"\b(\w+)=(\S+)", words))
+        if "JobState" not in told:
+            return ""
+        restarts = int(environment.get("SLURM_RESTART_COUNT", "0"))
+        if told["JobState"] in _WAITING or int(told.get("Restarts", "0")) > restarts:
+            return "again"
+        if told.get("PreemptTime", "None") != "None" or told.get("Reason") == "TimeLimit":
+            return "driven out"
+        # Slurm that knows nothing of an end did not ask for it: a node that is shut down.
+        return "driven out" if told["JobState"] == "RUNNING" else "cancelled"
 
 
 QUEUE = Slurm()

@@ -13,15 +13,17 @@ class Sight:
     Attributes
     ----------
     name : str
-        Its worker's name.
+        Its name.
     waiting : bool
         Whether it waits in the queue.
     connected : bool
-        Whether its worker is there.
+        Whether a worker of it is there.
     busy : bool
-        Whether its worker has something to do.
+        Whether one of its workers has something to do.
     leaving : bool
-        Whether its worker takes nothing new, since its time is over or it was told so.
+        Whether its workers take nothing new, since their time is over or they were told so.
+    workers : int
+        How many of its workers take trials, or will.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Sight:
     connected: bool = False
     busy: bool = False
     leaving: bool = False
+    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -37,21 +40,23 @@ class Decision:
 
     Attributes
     ----------
-    submit : int
-        How many jobs to submit.
+    submit : tuple of int
+        Jobs to submit: how many workers each of them starts.
     cancel : tuple of str
-        Jobs to cancel, by their worker's name.
+        Jobs to cancel, by their name.
     retire : tuple of str
-        Workers to send home; what only they hold is handed on first.
+        Jobs whose workers are sent home; what only they hold is handed on first.
     """
 
-    submit: int = 0
+    submit: tuple[int, ...] = ()
     cancel: tuple[str, ...] = ()
     retire: tuple[str, ...] = ()
 
 
-def decide(wanted: int, jobs: Sequence[Sight], limit: int, *, stopping: bool = False) -> Decision:
-    """Decide how many jobs to submit, and which to let go.
+def decide(
+    wanted: int, jobs: Sequence[Sight], limit: int, *, each: int = 1, stopping: bool = False
+) -> Decision:
+    """Decide which jobs to submit, and which to let go.
 
     A worker that has something to do is never let go, nor one that is about to begin. Those
     that leave by themselves are replaced before they are gone.
@@ -63,20 +68,31 @@ def decide(wanted: int, jobs: Sequence[Sight], limit: int, *, stopping: bool = F
     jobs : sequence of Sight
         The jobs that are there, the oldest first.
     limit : int
-        The most jobs at a time.
+        The most trials at a time.
+    each : int
+        The most workers of a job.
     stopping : bool
         Whether the run is to stop, so that no new worker is of use.
     """
     staff = [job for job in jobs if not job.leaving]
     if stopping:
         return Decision(cancel=tuple(job.name for job in staff if job.waiting))
-    missing = min(wanted, limit) - len(staff)
-    if missing >= 0:
-        return Decision(submit=missing)
-    newest = staff[::-1]
-    cancel = [job.name for job in newest if job.waiting][:-missing]
-    idle = [job.name for job in newest if job.connected and not job.busy]
-    return Decision(cancel=tuple(cancel), retire=tuple(idle[: -missing - len(cancel)]))
+    there = sum(job.workers for job in staff)
+    missing = min(wanted, limit) - there
+    submit: list[int] = []
+    while missing > sum(submit):
+        # What a job has room for, it starts at once: it gets the whole of it, wanted or not.
+        submit.append(min(each, limit - there - sum(submit)))
+    cancel: list[str] = []
+    retire: list[str] = []
+    waiting = [job for job in staff if job.waiting]
+    idle = [job for job in staff if job.connected and not job.busy]
+    for group, let_go in ((waiting, cancel), (idle, retire)):
+        for job in reversed(group):
+            if 0 < job.workers <= -missing:
+                let_go.append(job.name)
+                missing += job.workers
+    return Decision(tuple(submit), tuple(cancel), tuple(retire))
 
 
 def pause(refusals: int) -> float:

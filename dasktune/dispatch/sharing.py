@@ -13,6 +13,7 @@ from dasktune.collate import collate
 from dasktune.commit import write_atomically
 from dasktune.dispatch.dispatch import Dispatch
 from dasktune.dispatch.share import Shares, noted, units_of
+from dasktune.errors import StoreError
 from dasktune.outcome import Outcome, TargetFailed
 from dasktune.plan import Plan, Request, State
 from dasktune.run import Options, Summary, groups_of, make
@@ -55,6 +56,14 @@ class Array:
             self.run.create()
             self._cut(1)
         return summary
+
+    def prepared(self) -> bool:
+        """Say whether what is to be trained was cut into shares."""
+        try:
+            Shares.load(self.dispatch.path)
+        except StoreError:
+            return False
+        return True
 
     def _cut(self, number: int) -> int:
         """Cut what is left into shares, and give how many there are."""

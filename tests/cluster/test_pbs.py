@@ -45,3 +45,12 @@ def test_a_sweep_is_submitted_and_cancelled_there(driver, pbs):
     assert "cancelled" in driver.run("attach", code=2)
     pbs.empty()
     assert [*(driver.path / "dist" / "slow" / "checkpoints").glob("*/epoch-*.pt")]
+
+
+def test_an_array_of_jobs_makes_the_same_there(driver, pbs):
+    """Without a scheduler; jobs learn their place from what this PBS tells them."""
+    driver.run("submit", "pbs", "--array", *HERE, "-O", "driver-memory=1GB", "-j2", "epochs=1")
+    out = driver.run("attach")
+    assert "trained 4 of 4 trials" in out
+    assert len(driver.words("epoch")) == 4
+    driver.same_as_undisturbed("epochs=1")

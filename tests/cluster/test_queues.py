@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from dasktune.cluster import Demand
 from dasktune.cluster.choose import QUEUES, backend
-from dasktune.cluster.queue import read_walltime
 from dasktune.cluster.settings import read
+from dasktune.cluster.walltime import read_walltime
 from dasktune.errors import ClusterError, UsageError
 
 SETTINGS = {
@@ -74,6 +74,17 @@ MEANINGS = {
 }
 
 
+WHOLE_NODE = {
+    "slurm": "#SBATCH --gres=gpu:4",
+    "sge": "#$ -pe smp 8",
+    "pbs": "#PBS -l select=1:ncpus=8:mem=60GB:ngpus=4",
+    "lsf": '#BSUB -gpu "num=4"',
+    "oar": "#OAR -l /nodes=1/gpu=4,walltime=01:00:00",
+    "htcondor": "RequestCpus = 8",
+}
+"""What a job says that takes a node with four GPUs, for trials of two threads."""
+
+
 def settings_for(kind):
     """Leave out what a queue does not know."""
     return {k: v for k, v in SETTINGS.items() if not (kind == "htcondor" and k == "queue")}
@@ -96,8 +107,9 @@ class TestContract:
             assert meaning in lines
 
     def test_its_worker_is_ours_offers_the_resource_and_leaves_in_time(self, kind):
-        script = backend(kind, settings_for(kind)).script(Demand({"GPU": 0.5}, threads=2))
+        script = backend(kind, settings_for(kind)).script(Demand(threads=2))
         assert "exec " in script
+        assert "--workers" not in script
         for word in (
             "--resources GPU=1",
             "--drain-after 8880",
@@ -106,6 +118,28 @@ class TestContract:
         ):
             assert word in script
         assert "export OMP_NUM_THREADS=2" in script
+
+    def test_a_job_of_several_gpus_has_a_worker_for_each(self, kind):
+        """Or several on each, or one for several, as a trial says; and processors for all."""
+        settings = {"gpus": "4", "memory": "60GB"}
+        script = backend(kind, settings).script(Demand(threads=2))
+        assert " --workers 4 --gpus 4 --gpus-each 1" in script
+        assert "--resources GPU=1 " in script
+        mine = WHOLE_NODE[kind]
+        assert mine in [line.strip() for line in script.splitlines()]
+        assert " --workers 8 --gpus 4 --gpus-each 0.5" in backend(kind, settings).script(
+            Demand({"GPU": 0.5})
+        )
+        assert " --workers 2 --gpus 4 --gpus-each 2" in backend(kind, settings).script(
+            Demand({"GPU": 2})
+        )
+        alone = backend(kind, settings).script(Demand({"GPU": 4}))
+        assert "--workers" not in alone
+        few = backend(kind, {**settings, "workers": "3"}).script(Demand())
+        assert " --workers 3 --gpus 4 --gpus-each 1" in few
+        without = backend(kind, {"workers": "3", "gpus": "0"}).script(Demand({"CPU": 1}))
+        assert " --workers 3" in without
+        assert "--gpus" not in without
 
     def test_nothing_secret_is_in_its_script(self, kind):
         script = backend(kind, {}).script(Demand())
@@ -158,6 +192,60 @@ def test_jobs_that_wait_and_jobs_that_run_are_told_apart(kind):
     }
 
 
+SCONTROL = "JobId=7 JobName=dasktune JobState={} Reason={} Restarts={} PreemptTime={}"
+RESTARTED = {"SLURM_RESTART_COUNT": "1"}
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "fate"),
+    [
+        (SCONTROL.format("COMPLETING", "None", 0, "None"), {}, "cancelled"),
+        (SCONTROL.format("COMPLETING", "None", 0, "2026-11-24T13:15:41"), {}, "driven out"),
+        (SCONTROL.format("RUNNING", "None", 0, "2026-11-24T13:15:41"), {}, "driven out"),
+        (SCONTROL.format("COMPLETING", "TimeLimit", 0, "None"), {}, "driven out"),
+        (SCONTROL.format("RUNNING", "None", 0, "None"), {}, "driven out"),
+        (SCONTROL.format("PENDING", "BeginTime", 1, "None"), {}, "again"),
+        (SCONTROL.format("COMPLETING", "None", 1, "None"), {}, "again"),
+        (SCONTROL.format("COMPLETING", "None", 1, "None"), RESTARTED, "cancelled"),
+        ("slurm_load_jobs error: Invalid job id specified", {}, ""),
+    ],
+)
+def test_slurm_tells_why_it_ends_a_job(words, environment, fate):
+    """Whether a person cancelled it, others need its place, or Slurm starts it once more."""
+    queue = importlib.import_module("dasktune.cluster.slurm").QUEUE
+    assert queue.fate_command("7") == ("scontrol", "-o", "show", "job", "7")
+    assert queue.fate(words, "7", environment) == fate
+
+
+@pytest.mark.parametrize(
+    ("state", "fate"), [("dr", "cancelled"), ("Rr", "again"), ("r", ""), ("qw", "")]
+)
+def test_grid_engine_tells_a_deleted_job_from_one_that_starts_anew(state, fate):
+    """By its state's letters; what it does not list, nobody knows."""
+    queue = importlib.import_module("dasktune.cluster.sge").QUEUE
+    words = f"      7 0.55500 dasktune-s root  {state}  11/24/2026 07:00:00 all.q@vm   1\n"
+    assert queue.fate(words, "7", {}) == fate
+    assert queue.fate(words, "8", {}) == ""
+
+
+def test_a_job_learns_its_number_and_its_place_from_its_environment():
+    """Each PBS has words of its own."""
+    pbs = importlib.import_module("dasktune.cluster.pbs").QUEUE
+    assert pbs.number({"PBS_JOBID": "12.server", "SLURM_JOB_ID": "7"}) == "12"
+    assert pbs.number({}) == ""
+    assert pbs.place({"PBS_ARRAY_INDEX": "2"}) == pbs.place({"PBS_ARRAYID": "2"}) == 2
+    assert pbs.array_name("12", "12[].server") == "12[]"  # and not from what is no array's
+    assert pbs.array_name("12", "12") == "12"
+    with pytest.raises(UsageError, match="learns its place from PBS_ARRAY_INDEX or PBS_ARRAYID or"):
+        pbs.place({"SGE_TASK_ID": "undefined"})
+
+
+def test_other_queues_do_not_tell():
+    """Then the driver ends, and it is left to the queue whether it starts it again."""
+    for kind in ("pbs", "lsf", "oar", "htcondor"):
+        assert importlib.import_module(f"dasktune.cluster.{kind}").QUEUE.fate_command("7") == ()
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
@@ -182,6 +270,8 @@ def test_a_walltime_is_read_in_all_ways_that_people_write_it(text, seconds):
         ({"cpus": "many"}, "cpus is a whole number"),
         ({"tls": "perhaps"}, "tls is true or false"),
         ({"lead": "3600"}, "would never train"),
+        ({"workers": "0"}, "workers is a whole number of at least 1"),
+        ({"workers": "3", "gpus": "2"}, "a job with 2 GPUs holds 2 workers"),
     ],
 )
 def test_a_wrong_setting_is_told(settings, words):
@@ -262,5 +352,8 @@ def test_the_command_line_shows_settings_and_jobs():
 
     shown = CliRunner().invoke(cli, ["cluster", "slurm", "-O", "memory=7GB"], standalone_mode=False)
     assert "memory 7GB -O memory=…" in " ".join(shown.output.split())
+    for words in (["none"], ["local", "--show"], ["--show"]):
+        shown = CliRunner().invoke(cli, ["cluster", *words], standalone_mode=False)
+        assert shown.output.endswith(" has no settings\n"), shown
     job = CliRunner().invoke(cli, ["cluster", "slurm", "--print-job"], standalone_mode=False)
     assert job.output.startswith("#!/usr/bin/env bash\n")

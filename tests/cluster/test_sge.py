@@ -20,13 +20,13 @@ def sge(sge_variables, monkeypatch):
 def test_a_sweep_runs_there_and_its_jobs_leave_before_their_walltime(driver, sge):
     """With a GPU each, which is a number there; curves are those of an undisturbed run."""
     options = ["-O", "walltime=00:00:40", "-O", "lead=28", "-j1"]
-    options += ["-O", "prologue=export PAUSE=2"]  # a job there does not inherit variables
-    process = driver.start(*sge, *options, "a=1", "epochs=8")
+    options += ["-O", "prologue=export PAUSE=1.2"]  # a job there does not inherit variables
+    process = driver.start(*sge, *options, "a=1", "epochs=12")
     out = driver.finish(process, 240)
     assert "leaves (its time is over)" in out, out
-    assert [int(word[2]) for word in driver.words("epoch")] == list(range(8))
+    assert [int(word[2]) for word in driver.words("epoch")] == list(range(12))
     assert len(driver.words("start")) > 1
-    driver.same_as_undisturbed("a=1", "epochs=8")
+    driver.same_as_undisturbed("a=1", "epochs=12")
 
 
 def test_a_job_that_is_deleted_is_replaced_and_its_trial_goes_on(driver, sge, command):
@@ -58,13 +58,13 @@ class TestContract(ClusterContract):
 def test_a_driver_there_goes_on_in_another_job(driver, sge, sge_variables):
     """Grid Engine counts a walltime in seconds, and has jobs that wait for others."""
     known = " ".join(f"{name}={value}" for name, value in sge_variables.items())
-    options = ["-O", "driver-walltime=00:00:50", "-O", "lead=30", "-O", "walltime=1h"]
-    options += ["-O", f"prologue=export PAUSE=0.9 {known}"]
-    driver.run("submit", *sge[1:], *options, "-j1", "a=1", "epochs=20")
+    options = ["-O", "driver-walltime=00:00:46", "-O", "lead=30", "-O", "walltime=1h"]
+    options += ["-O", f"prologue=export PAUSE=1.5 {known}"]
+    driver.run("submit", *sge[1:], *options, "-j1", "a=1", "epochs=12")
     out = driver.run("attach", seconds=250)
     assert "this driver's time is over; job " in out
-    assert [int(word[2]) for word in driver.words("epoch")] == list(range(20))
-    driver.same_as_undisturbed("a=1", "epochs=20")
+    assert [int(word[2]) for word in driver.words("epoch")] == list(range(12))
+    driver.same_as_undisturbed("a=1", "epochs=12")
 
 
 def test_an_array_of_jobs_makes_the_same_there(driver, sge, sge_variables):

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import dasktune as dt
 
 HERE = ("-O", "host=127.0.0.1", "-O", "memory=1GB", "-O", "driver-memory=1GB")
 
@@ -24,6 +30,39 @@ def jobs(driver):
     """List the numbers of its jobs."""
     lines = (dispatched(driver) / "jobs.jsonl").read_text().splitlines()
     return [json.loads(line)["number"] for line in lines]
+
+
+def test_the_page_on_slurm_can_be_followed_from_the_login_node_to_the_result(
+    driver, slurm, monkeypatch
+):
+    """Line by line; only this site's memory and addresses are not those of the page."""
+    monkeypatch.setenv("DASK_DASKTUNE__CLUSTER__SLURM__HOST", "127.0.0.1")
+    monkeypatch.setenv("DASK_DASKTUNE__CLUSTER__SLURM__DRIVER_MEMORY", "1GB")
+    mine = 'objective="min loss", resources={"CPU": 1}'  # there is no GPU that torch would see
+    text = driver.file.read_text().replace('objective="min loss"', mine)
+    (driver.path / "pipeline.py").write_text(text)
+    page = (Path(__file__).parent.parent.parent / "docs" / "how-to" / "slurm.md").read_text()
+    block = page.partition("```sh\n")[2].partition("```")[0].replace("memory=16GB", "memory=1GB")
+    told = {}
+    for line in block.splitlines():
+        words = shlex.split(line, comments=True)
+        if words[0] == "dasktune":
+            command = [sys.executable, "-m", *words]
+            run = subprocess.run(
+                command, cwd=driver.path, capture_output=True, text=True, timeout=150
+            )
+            assert run.returncode == 0, run.stdout + run.stderr
+            told[words[1]] = run.stdout
+    assert [line.split()[:2] for line in told["doctor"].splitlines()[:-1]] == [
+        ["ok", name] for name in ("queue", "python", "torch", "device", "folder", "scheduler")
+    ]
+    assert "connects to tls://127.0.0.1" in told["doctor"]
+    assert told["doctor"].endswith("a sweep would work\n")
+    assert [*(driver.path / "dist").glob("doctor-*")] == []
+    assert "you may log out" in told["submit"]
+    assert told["attach"].rstrip().endswith("ended with exit code 0")
+    assert "best" in told["results"]
+    assert dt.open_results(driver.path / "dist" / "pipeline").sizes["trial"] == 4
 
 
 def test_a_submitted_sweep_is_made_as_it_was_and_attach_gives_its_exit_code(driver, slurm):
@@ -53,12 +92,12 @@ def test_a_submitted_sweep_is_made_as_it_was_and_attach_gives_its_exit_code(driv
 def test_a_driver_whose_walltime_ends_goes_on_in_another_job(driver, slurm):
     """No epoch is trained twice, and no result differs."""
     walltime = ("-O", "driver-walltime=00:01:00", "-O", "lead=45", "-O", "walltime=1h")
-    driver.run("submit", "slurm", *HERE, *walltime, "-j1", "a=1", "epochs=16", PAUSE="1")
+    driver.run("submit", "slurm", *HERE, *walltime, "-j1", "a=1", "epochs=12", PAUSE="1.4")
     out = driver.run("attach", seconds=250)
     assert "this driver's time is over; job " in out
     assert len(jobs(driver)) > 1
-    assert len(epochs(driver)) == len(set(epochs(driver))) == 16
-    driver.same_as_undisturbed("a=1", "epochs=16")
+    assert len(epochs(driver)) == len(set(epochs(driver))) == 12
+    driver.same_as_undisturbed("a=1", "epochs=12")
 
 
 def test_cancel_ends_driver_and_workers_and_leaves_checkpoints(driver, slurm):
@@ -94,13 +133,50 @@ def test_one_job_may_hold_the_driver_and_its_workers(driver, slurm):
     assert {str(w) for w in driver.dataset().worker.values} <= {"0", "1"}
 
 
-def test_a_driver_that_is_taken_away_is_told(driver, slurm):
-    """And does not hinder that the sweep is sent again."""
+def test_a_driver_that_somebody_cancels_in_the_queue_is_over(driver, slurm):
+    """It is told, nothing of it is left there, and the sweep may be sent again."""
     driver.run("submit", "slurm", *HERE, "-j1", "a=1", "epochs=500")
     driver.wait_until(lambda: len(driver.words("epoch")) > 3)
-    slurm.ask("scancel", jobs(driver)[0])
-    driver.wait_until(lambda: jobs(driver)[0] not in slurm.jobs("RUNNING,COMPLETING"))
-    assert "its jobs are gone from the queue" in driver.run("status", "epochs=500")
+    (job,) = jobs(driver)
+    slurm.ask("scancel", job)
+    assert f"job {job} was cancelled in the queue" in driver.run("attach", code=2)
+    slurm.empty()
+    assert list((driver.path / "dist" / "slow" / "checkpoints").glob("*/epoch-*.pt"))
+
+
+def driver_after(driver, job):
+    """Wait for a driver that runs as another job than this one, and tell of it."""
+    file = dispatched(driver) / "driver.json"
+    found = {"job": job}
+
+    def there():
+        if file.exists():
+            found.update(json.loads(file.read_text()))
+        return found["job"] != job
+
+    driver.wait_until(there)
+    return found
+
+
+def test_a_driver_that_is_driven_out_and_one_whose_node_dies_go_on(driver, slurm, ungraceful):
+    """The one sends its successor, the other is started again by Slurm; no result differs."""
+    driver.write(checkpoint_every=0)
+    more = ("-O", "driver-queue=low", "-j1", "a=1", "epochs=60")
+    driver.run("submit", "slurm", *HERE, *more)
+    driver.wait_until(lambda: len(driver.words("epoch")) > 3)
+    (first,) = jobs(driver)
+    node = slurm.ask("squeue", "-h", "-j", first, "-o", "%N")
+    room = ("-p", "high", "-w", node, "--mem=2900", "-o", "/dev/null")
+    slurm.ask("sbatch", *room, "--wrap", "sleep 1")
+    second = driver_after(driver, first)
+    driver.wait_until(lambda: len(driver.words("start")) == 2)
+    with slurm.dying_node(slurm.ask("squeue", "-h", "-j", second["job"], "-o", "%N")):
+        os.kill(second["pid"], signal.SIGKILL)
+    out = driver.run("attach", seconds=250)
+    assert f"this driver was driven out; job {second['job']} goes on" in out
+    assert out.count(f"the driver begins as job {second['job']}") == 2
+    assert out.rstrip().endswith("ended with exit code 0")
+    driver.same_as_undisturbed("a=1", "epochs=60")
 
 
 def test_what_the_queue_refuses_is_one_line_in_its_own_words(driver, slurm):

@@ -50,6 +50,10 @@ def nvmlSystemGetDriverVersion():
     return "999.0"
 
 
+def nvmlSystemGetCudaDriverVersion():
+    return 12080
+
+
 def nvmlDeviceGetCount():
     return len(_gpus())
 

@@ -1,0 +1,149 @@
+"""The jobs of a run, with a queue and a scheduler that only pretend."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from dasktune.cluster import Demand, fleet
+from dasktune.cluster.queue import Queue, Seen
+
+
+class Pretended(Queue):
+    """A queue whose jobs all run."""
+
+    kind = "slurm"
+    look_command = ("squeue",)
+
+    def seen(self, text):
+        """List the numbers that it printed."""
+        return {number: Seen(False) for number in text.split()}
+
+
+class Place:
+    """A run whose scheduler has tasks, and whose jobs are counted."""
+
+    def __init__(self, folder, *, trials, limit, each=1):
+        self.submitted, self.asked, self.clock = [], 0, 0.0
+        task = SimpleNamespace(state="processing", resource_restrictions={"GPU": 1})
+        self.scheduler = SimpleNamespace(
+            aliases={}, workers={}, tasks=dict.fromkeys(range(trials), task), address="tls://here"
+        )
+        place = self
+
+        class Job:
+            def __init__(self, address, name, worker_extra_args):
+                self.name, self.arguments = name, worker_extra_args
+
+            async def start(self):
+                place.submitted.append(self)
+                self.job_id = str(len(place.submitted))
+
+            async def close(self):
+                pass
+
+            @staticmethod
+            async def _call(command):
+                place.asked += 1
+                return " ".join(job.job_id for job in place.submitted)
+
+        cluster = SimpleNamespace(
+            scheduler=self.scheduler,
+            job_cls=Job,
+            new_spec={"options": {"worker_extra_args": ["--workers", str(each)]}},
+        )
+        demand = Demand(folder=str(folder))
+        self.fleet = fleet.Fleet(cluster, None, Pretended(), limit, demand, each)
+
+    def step(self, seconds=0.0):
+        """Let some time go by, and look once."""
+        self.clock += seconds
+        asyncio.run(self.fleet._step())
+
+    def come(self, name):
+        """Let a worker connect."""
+        worker = SimpleNamespace(status=SimpleNamespace(name="running"), processing=[1])
+        self.scheduler.aliases[name] = name
+        self.scheduler.workers[name] = worker
+        return worker
+
+    def go(self, name):
+        """Let a worker be gone."""
+        del self.scheduler.aliases[name], self.scheduler.workers[name]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Give such a run, with a clock of its own."""
+
+    def made(**how):
+        found = Place(tmp_path, **how)
+        monkeypatch.setattr(fleet.time, "monotonic", lambda: found.clock)
+        return found
+
+    return made
+
+
+def test_a_worker_that_leaves_is_replaced_before_it_is_gone(place):
+    """Once, and not again when it is."""
+    run = place(trials=1, limit=1)
+    run.step()
+    worker = run.come("slurm-0")
+    run.step()
+    assert len(run.submitted) == 1
+    worker.status.name = "closing_gracefully"
+    run.step()
+    run.go("slurm-0")
+    run.step()
+    assert [job.name for job in run.submitted] == ["slurm-0", "slurm-1"]
+
+
+def test_a_worker_that_dies_has_a_nanny_that_may_start_it_again(place):
+    """Only if it does not, another job is sent."""
+    run = place(trials=1, limit=1)
+    run.step()
+    run.come("slurm-0")
+    run.step()
+    run.go("slurm-0")
+    run.step(fleet.RETURN_SECONDS / 2)
+    run.come("slurm-0")
+    run.step(fleet.RETURN_SECONDS)
+    assert len(run.submitted) == 1
+    run.go("slurm-0")
+    run.step()
+    run.step(fleet.RETURN_SECONDS + 1)
+    assert len(run.submitted) == 2
+
+
+def test_jobs_of_several_workers_start_no_more_of_them_than_are_allowed(place):
+    """The last job is told so; what has left is made up for, worker by worker."""
+    run = place(trials=9, limit=6, each=4)
+    run.step()
+    assert [job.arguments for job in run.submitted] == [
+        ["--workers", "4"],
+        ["--workers", "4", "--workers", "2"],
+    ]
+    for name in ("slurm-0-0", "slurm-0-1", "slurm-0-2", "slurm-0-3", "slurm-1-0"):
+        worker = run.come(name)
+    run.step()
+    assert len(run.submitted) == 2
+    worker.status.name = "closing_gracefully"
+    run.step()
+    assert run.submitted[-1].arguments[-2:] == ["--workers", "1"]
+
+
+def test_the_queue_is_not_asked_each_time_that_a_worker_moves(place):
+    """A thousand of them may come within a second."""
+    run = place(trials=3, limit=3)
+    run.step()
+    run.step()
+    asked = run.asked
+    for name in ("slurm-0", "slurm-1", "slurm-2"):
+        run.come(name)
+        run.fleet._ask_at = run.clock + fleet.INTERVAL
+        run.step()
+    assert run.asked == asked
+    run.step(fleet.CALM_INTERVAL + 1)
+    assert run.asked == asked + 1
