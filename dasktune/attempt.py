@@ -31,7 +31,7 @@ NANNY_SECONDS = 1.0
 """How long it may take a nanny to note how its worker died."""
 
 QUEUE_SECONDS = 15.0
-"""How long it may take the driver to ask the queue how a job ended."""
+"""How long it may take the driver to see that a job has ended, and to ask the queue how."""
 
 WATCHED = "DASKTUNE_WATCHED"
 """The variable that names the file in which a worker tells its nanny whom it works for."""
@@ -111,15 +111,15 @@ class Attempt:
                 except FileNotFoundError:
                     os.makedirs(os.path.dirname(past), exist_ok=True)
 
-    def past(self, patience: float = NANNY_SECONDS) -> list[Setback]:
+    def past(self, *, wait: bool = True) -> list[Setback]:
         """Tell what befell the attempts before this one.
 
         Parameters
         ----------
-        patience : float
-            Seconds that may be waited for word of the last one.
+        wait : bool
+            Whether word of the last one is waited for, as long as it may take.
         """
-        return setbacks(self._run, self._name, self.number - 1, patience)
+        return setbacks(self._run, self._name, self.number - 1, wait=wait)
 
     def holds(self) -> bool:
         """Say whether this is the newest attempt, as the shared folder has it now."""
@@ -184,7 +184,7 @@ class Attempt:
 
 
 def setbacks(
-    run: RunFolder, name: str, count: int | None = None, patience: float = 0.0
+    run: RunFolder, name: str, count: int | None = None, *, wait: bool = False
 ) -> list[Setback]:
     """Tell what befell the attempts at a target.
 
@@ -196,8 +196,8 @@ def setbacks(
         The target, by trial and key.
     count : int, optional
         How many attempts; all that there are if not given.
-    patience : float
-        Seconds that may be waited for word of the last one.
+    wait : bool
+        Whether word of the last one is waited for.
     """
     found: list[Setback] = []
     number = 1
@@ -207,13 +207,13 @@ def setbacks(
             if count is None:
                 break
             record = {"name": name}
-        found.append(_judged(run, record, patience if number == count else 0.0))
+        found.append(_judged(run, record, wait and number == count))
         number += 1
     return found
 
 
-def _judged(run: RunFolder, record: dict[str, Any], patience: float) -> Setback:
-    deadline = time.monotonic() + patience
+def _judged(run: RunFolder, record: dict[str, Any], wait: bool) -> Setback:
+    deadline = _deadline(record) if wait else 0.0
     while True:
         ends = [
             end
@@ -222,10 +222,19 @@ def _judged(run: RunFolder, record: dict[str, Any], patience: float) -> Setback:
         ]
         hangs = [{**h, "text": words_for(h)} for h in run.hangs() if _of(h, record)]
         setback = judge(record, ends, hangs)
-        known = ends or hangs or record.get("setback") or not record.get("nanny")
-        if known or time.monotonic() > deadline:
+        if ends or hangs or record.get("setback") or time.monotonic() > deadline:
             return setback
         time.sleep(0.02)
+
+
+_deadlines: dict[str, float] = {}  # of trials that were trained as one, the first waits for all
+
+
+def _deadline(record: dict[str, Any]) -> float:
+    """Say until when word of an attempt's end is waited for."""
+    seconds = QUEUE_SECONDS if record.get("job") else NANNY_SECONDS if record.get("nanny") else 0
+    whose = f"{record.get('job')} {record.get('host')} {record.get('pid')}"
+    return _deadlines.setdefault(whose, time.monotonic() + seconds)
 
 
 def _of(end: dict[str, Any], record: dict[str, Any]) -> bool:
@@ -258,12 +267,25 @@ def _host() -> str:
     return socket.gethostname()
 
 
+def unheard(run: RunFolder) -> list[str]:
+    """List the jobs that have, or had, an attempt of which nobody has told how it ended."""
+    known = {name.removeprefix("job-") for name in run.deaths()}
+    paths = [f"{run.path}/attempts/{name}" for name in run.records()]
+    paths += [f"{run.path}/past/{name}" for name in run.past_records()]
+    records = [record for path in paths if (record := _read(path)) and not record.get("setback")]
+    return sorted({str(record.get("job") or "") for record in records} - known - {""})
+
+
 def job_of_environment() -> str:
     """Name the job of a queue that this process is in: its number, and how often it restarted."""
+    array = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    restarts = int(os.environ.get("SLURM_RESTART_COUNT", "0") or 0)
+    if all(array):
+        return job_name(f"{array[0]}_{array[1]}", restarts)
     for variable in ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "OAR_JOB_ID", "JOB_ID"):
         number = re.match(r"\d+", os.environ.get(variable, ""))
         if number:
-            return job_name(number[0], int(os.environ.get("SLURM_RESTART_COUNT", "0") or 0))
+            return job_name(number[0], restarts)
     return ""
 
 

@@ -17,7 +17,6 @@ from dasktune.collate import CollateTask, collate
 from dasktune.commit import shared_sync
 from dasktune.events import mailbox
 from dasktune.failure import pace
-from dasktune.job import TrainTask
 from dasktune.outcome import Alone, Outcome, TargetFailed
 from dasktune.plan import Plan
 from dasktune.preprocess import PreprocessTask, preprocess
@@ -25,6 +24,7 @@ from dasktune.runfolder import RunFolder
 from dasktune.store import Store
 from dasktune.train import train
 from dasktune.traingroup import GroupTask, part, train_group
+from dasktune.traintask import TrainTask
 
 T = TypeVar("T")
 

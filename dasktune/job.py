@@ -9,18 +9,15 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from dasktune.arrival import awaited, patience
 from dasktune.checkpoint import drop_passing
 from dasktune.commit import publish, readable_errors
-from dasktune.config import TrialSpec, Value
 from dasktune.data import Data, Staging, open_data
 from dasktune.errors import StampError, TrialLost
 from dasktune.failedrecord import STOPPED, FailedRecord, one_line, without_own_frames
 from dasktune.failure.kind import Kind, cause_of, kind_of
-from dasktune.failure.tolerance import Tolerance
 from dasktune.fingerprint import digest as digest_of
 from dasktune.fingerprint import key as key_of
 from dasktune.keys import lineage, train_parts, version
@@ -32,67 +29,9 @@ from dasktune.provenance import place, versions
 from dasktune.runfolder import RunFolder
 from dasktune.stamp import Stamp
 from dasktune.store import Store, damaged_file
+from dasktune.traintask import TrainTask
 from dasktune.trial import Emit, Trial
 from dasktune.tries import Tries
-
-
-@dataclass(frozen=True)
-class TrainTask:
-    """All that a train node needs to know, apart from the preprocessed data's digest.
-
-    Attributes
-    ----------
-    root : str
-        The store's folder.
-    run : str
-        The run's name.
-    sources : str
-        Digest of the user's sources.
-    code : str
-        Digest of the train recipe's code.
-    spec : TrialSpec
-        The trial.
-    variables : dict
-        The train recipe's variables.
-    force : bool
-        Whether to train even if a result is there (``-B``).
-    ignore_errors, keep_going : bool
-        ``-i`` and ``-k``.
-    tee : bool
-        Whether what the trial prints is shown in the terminal as well.
-    budget : str
-        The variable that says for how many epochs to train, if a longer training goes on from a
-        shorter one; else ``""``.
-    searched : str
-        The variable that says for how many epochs to train, if a search chooses it; else ``""``.
-    origin_variables : dict or None
-        The variables of the trial from whose checkpoint this one begins, if it does.
-    staging : Staging
-        Whether the worker reads the data from a copy on its own disk.
-    tolerance : Tolerance
-        How often it is tried again, and when it hangs.
-    """
-
-    root: str
-    run: str
-    sources: str
-    code: str
-    spec: TrialSpec
-    variables: dict[str, Value] = field(default_factory=dict)
-    force: bool = False
-    ignore_errors: bool = False
-    keep_going: bool = False
-    tee: bool = False
-    budget: str = ""
-    searched: str = ""
-    origin_variables: dict[str, Value] | None = None
-    staging: Staging = field(default_factory=Staging)
-    tolerance: Tolerance = field(default_factory=Tolerance)
-
-    @property
-    def target(self) -> str:
-        """The target's name."""
-        return f"trained/{self.spec.id}"
 
 
 class Job:
@@ -283,6 +222,7 @@ class Job:
         }
         if fused:
             body["fused"] = fused
+        self.tries.hear()
         if self.tries.past:
             body["setbacks"] = [setback.to_json() for setback in self.tries.past]
         digest = digest_of(result)
@@ -360,6 +300,7 @@ class Job:
         return outcome
 
     def _write(self, outcome: Outcome, **how: Any) -> None:
+        self.tries.hear()
         past = [setback.to_json() for setback in self.tries.past]
         axes = dict(self.task.spec.axes())
         about = {"run": self.task.run, "axes": axes, "parts": self.parts, "setbacks": past}

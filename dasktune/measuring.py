@@ -11,11 +11,11 @@ import dask.config
 
 from dasktune.cluster.packing import Level, Room, Verdict, judge, rate, tell
 from dasktune.graph import Tasks
-from dasktune.job import TrainTask
 from dasktune.outcome import Outcome
 from dasktune.preprocess import preprocess
 from dasktune.rehearsal import rehearse
 from dasktune.runfolder import RunFolder
+from dasktune.traintask import TrainTask
 
 if TYPE_CHECKING:
     from distributed import Future

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from dasktune.errors import UsageError
 from dasktune.graph import Tasks
 from dasktune.grouping import Candidate, partition
-from dasktune.job import TrainTask
 from dasktune.plan import State, Target
 from dasktune.runfolder import RunFolder
 from dasktune.sweep import Sweep
+from dasktune.traintask import TrainTask
 from dasktune.watch import Watch
 
 if TYPE_CHECKING:

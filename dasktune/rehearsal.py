@@ -9,11 +9,12 @@ from typing import Any
 
 from dasktune.capture import capture
 from dasktune.config import TrialSpec
-from dasktune.job import TrainTask, open_splits
+from dasktune.job import open_splits
 from dasktune.outcome import Outcome
 from dasktune.recipe import recipe_pipeline
 from dasktune.seeding import seed_everything, threads
 from dasktune.store import Store
+from dasktune.traintask import TrainTask
 from dasktune.trial import Interrupted, Trial
 
 

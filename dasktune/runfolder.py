@@ -93,6 +93,10 @@ class RunFolder:
         """List the records of the attempts that go on, by target and number."""
         return _names(f"{self.path}/attempts")
 
+    def past_records(self) -> list[str]:
+        """List the records of the attempts that others came after, by target and number."""
+        return [name for name in _names(f"{self.path}/past") if not name.endswith(".log")]
+
     def note_job(self, number: str) -> None:
         """Note a job that a queue has of this run."""
         with contextlib.suppress(OSError), open(f"{self.path}/queued", "a") as file:

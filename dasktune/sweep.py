@@ -15,7 +15,6 @@ from dasktune.facts import facts_of
 from dasktune.failure.tolerance import Tolerance
 from dasktune.graph import Tasks
 from dasktune.inputs import input_digests
-from dasktune.job import TrainTask
 from dasktune.load import find_pipeline, load_module
 from dasktune.pipeline import Pipeline
 from dasktune.pipelinefile import name_of
@@ -26,6 +25,7 @@ from dasktune.recipe import Codes, codes_of, pipeline_of
 from dasktune.search import Strategy
 from dasktune.searchplanner import SearchPlanner
 from dasktune.store import Store
+from dasktune.traintask import TrainTask
 
 
 @dataclass(frozen=True)

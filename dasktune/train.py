@@ -11,11 +11,12 @@ from dataclasses import asdict
 from dasktune.capture import capture
 from dasktune.commit import staging
 from dasktune.failure import pace
-from dasktune.job import Job, Superseded, TrainTask, open_splits
+from dasktune.job import Job, Superseded, open_splits
 from dasktune.outcome import Outcome, TargetFailed
 from dasktune.pipeline import Pipeline
 from dasktune.recipe import recipe_pipeline
 from dasktune.seeding import seed_everything, threads
+from dasktune.traintask import TrainTask
 from dasktune.trial import Emit, Interrupted, Trial
 
 

@@ -17,11 +17,12 @@ from dasktune.capture import capture
 from dasktune.commit import staging
 from dasktune.failure import pace
 from dasktune.failure.leniency import must_be_apart
-from dasktune.job import Job, TrainTask, open_splits
+from dasktune.job import Job, open_splits
 from dasktune.outcome import Alone, Outcome, TargetFailed
 from dasktune.recipe import recipe_pipeline
 from dasktune.seeding import threads
 from dasktune.train import train
+from dasktune.traintask import TrainTask
 from dasktune.trial import Emit
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 
 from dasktune import drain
-from dasktune.attempt import JOB, QUEUE_SECONDS, Attempt, setbacks
+from dasktune.attempt import Attempt, setbacks
 from dasktune.commit import take_away
 from dasktune.errors import TrialLost
 from dasktune.failedrecord import one_line
@@ -102,12 +101,14 @@ class Tries:
         self._attempt.goes_on_from(epoch)
         self.past = self._attempt.past()
         verdict = verdict_on(self.past, epoch)
-        if verdict.kind is Kind.LOST and os.environ.get(JOB):
-            self.past = self._attempt.past(QUEUE_SECONDS)  # the queue may know better
-            verdict = verdict_on(self.past, epoch)
         if verdict.kind is not None:
             raise TrialLost(verdict.text, verdict.kind)
         self._alone = verdict.alone
+
+    def hear(self) -> None:
+        """Hear what has become known of the earlier ones in the meantime."""
+        if self._attempt is not None and self._attempt.number > 1:
+            self.past = self._attempt.past(wait=False)
 
     @contextlib.contextmanager
     def company(self) -> Iterator[bool]:

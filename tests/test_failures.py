@@ -9,6 +9,8 @@ import os
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -35,7 +37,6 @@ import sys
 import time
 
 import numpy as np
-import torch
 import xarray as xr
 
 import dasktune as dt
@@ -73,6 +74,8 @@ def train(trial, data):
         if how == "memory":
             raise MemoryError("no room for 8 GB")
         if how == "gpu":
+            import torch
+
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
         if how == "nan":
             trial.report(score=float("nan"))
@@ -90,6 +93,8 @@ def train(trial, data):
             if first(f"came-{how}"):
                 while len([n for n in os.listdir(HERE) if n.startswith("came-")]) < 2:
                     time.sleep(0.05)
+                import torch
+
                 raise torch.OutOfMemoryError("CUDA out of memory.")
             time.sleep(0.5)
             others = [n for n in os.listdir(HERE) if n.startswith("here-packed")]
@@ -122,9 +127,9 @@ class Ugly:
         where = ["-f", str(self.file), "--store", str(self.folder / "dist")]
         return self._run_cli([command, *where, *words])
 
-    def make(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def make(self, *words: str, within: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
         """Run a make with real workers."""
-        command = [sys.executable, "-m", "dasktune", "make", "-f", str(self.file)]
+        command = [*within, sys.executable, "-m", "dasktune", "make", "-f", str(self.file)]
         return subprocess.run(
             [*command, "--store", str(self.folder / "dist"), *words],
             capture_output=True,
@@ -268,7 +273,7 @@ def test_on_a_cluster_of_others_a_hang_and_a_limit_on_memory_are_told_and_cost_n
         ) as cluster,
         Client(cluster) as client,
     ):
-        options = dt.Options(cluster=client, ignore_errors=True, trial_timeout=8)
+        options = dt.Options(cluster=client, ignore_errors=True, trial_timeout=4)
         first = dt.make(sweep("fine", "stuck"), options=options, observe=events.append)
         client.wait_for_workers(1)
         second = dt.make(sweep("hog"), options=options, observe=events.append)
@@ -277,13 +282,42 @@ def test_on_a_cluster_of_others_a_hang_and_a_limit_on_memory_are_told_and_cost_n
     assert found["fine"].status == "ok", found["fine"]
     assert found["hog"].status == "ok", found["hog"]
     assert found["stuck"].failure == Kind.HANG
-    assert re.match(r"no report for 8 s; it hung at ugly.py:\d+ in train", found["stuck"].error)
+    assert re.match(r"no report for 4 s; it hung at ugly.py:\d+ in train", found["stuck"].error)
     assert [setback["kind"] for setback in ugly.body("hog")["setbacks"]] == ["out of memory"]
     log = (ugly.error("stuck")["folder"] / "log.txt").read_text()
     assert "about to hang" in log
     assert "in train" in log
     notes = [event["text"] for event in events if event["event"] == "note"]
     assert sum("gives up a trial that was on 4 workers" in note for note in notes) == 1
+
+
+@pytest.fixture
+def little_memory():
+    """Give the words that run a command in a control group with 1 GB of memory."""
+    group = Path("/sys/fs/cgroup/memory") / f"dasktune-test-{os.getpid()}"
+    try:
+        if not (group.parent / "memory.oom_control").exists():
+            raise OSError("/sys/fs/cgroup/memory is not of version 1")
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(10**9))
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
+    yield ["sh", "-c", f'echo $$ >{group}/cgroup.procs && exec "$@"', "sh"]
+    deadline = time.monotonic() + 30
+    while (group / "cgroup.procs").read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    group.rmdir()
+
+
+def test_a_worker_that_the_kernel_ends_for_want_of_memory_is_told_as_that(ugly, little_memory):
+    """A real one: its trial is tried once more, with nothing beside it, and succeeds."""
+    ugly.space("fine", "hog")
+    done = ugly.make("-j2", "--cluster", "local", within=little_memory)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "trained 2 of 2 trials" in done.stdout
+    words = "killed by SIGKILL; the kernel ended a process here for want of memory"
+    assert ugly.body("hog")["setbacks"] == [{"kind": "out of memory", "evidence": words}]
+    assert "setbacks" not in ugly.body("fine")
 
 
 def test_a_hang_needs_a_worker_that_can_be_ended(ugly):
@@ -411,6 +445,27 @@ def test_memory_is_tried_once_more_alone_and_a_hang_never():
             {},
             [{"state": "OUT_OF_MEMORY", "text": "x"}],
             (Kind.HOST_MEMORY, False, "the queue says x"),
+        ),
+        # The log of a job that ran out of memory under one trial tells of it at the job's end.
+        (
+            {},
+            [{"job": "7-0", "state": "PREEMPTED", "memory": "oom-kill"}],
+            (Kind.PREEMPTED, True, "the queue says PREEMPTED"),
+        ),
+        (
+            {},
+            [{"exit": -11}, {"job": "7-0", "state": "OUT_OF_MEMORY", "text": "x"}],
+            (Kind.LOST, False, "killed by SIGSEGV; the queue says x"),
+        ),
+        (
+            {},
+            [{"exit": -9}, {"job": "7-0", "state": "OUT_OF_MEMORY", "memory": "oom-kill"}],
+            (Kind.HOST_MEMORY, False, "the queue says OUT_OF_MEMORY; oom-kill"),
+        ),
+        (
+            {},
+            [{"job": "7-0", "state": "", "memory": "PBS: job killed: mem 3 exceeded"}],
+            (Kind.HOST_MEMORY, False, "PBS: job killed: mem 3 exceeded"),
         ),
         ({}, [{"state": "PREEMPTED"}], (Kind.PREEMPTED, True, "the queue says PREEMPTED")),
         ({}, [{"state": "TIMEOUT"}], (Kind.TIME, True, "the queue says TIMEOUT")),

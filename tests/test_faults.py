@@ -43,7 +43,7 @@ def preprocess():
     return {"train": xr.Dataset({"x": (("row", "axis"), np.eye(4, dtype="float32"))})}
 
 
-def train(trial, data, epochs=10, pause=0.2):
+def train(trial, data, epochs=10):
     note(f"start {trial.id} {os.getpid()}")
     if os.path.exists(f"{HERE}/die-{trial.config.a}"):
         os._exit(1)
@@ -58,7 +58,7 @@ def train(trial, data, epochs=10, pause=0.2):
         loss.backward()
         optimizer.step()
         trial.report(loss=loss)
-        time.sleep(pause)
+        time.sleep(float(os.environ.get("PAUSE", 0.2)))
     note(f"end {trial.id}")
     return model
 
@@ -76,11 +76,14 @@ class Folder:
         self.file = path / "slow.py"
         self.file.write_text(SLOW.replace("CHECKPOINT", str(checkpoint_every)))
 
-    def start(self, *arguments: str, store: str = "dist") -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, store: str = "dist", **environment: str
+    ) -> subprocess.Popen[str]:
         """Start ``dasktune make`` in a process group of its own."""
         command = [sys.executable, "-m", "dasktune", "make", "-f", str(self.file)]
         return subprocess.Popen(
             [*command, "--store", str(self.path / store), "-j2", *arguments],
+            env={**os.environ, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -162,7 +165,7 @@ def test_a_killed_worker_loses_only_its_trial_which_is_trained_again(folder):
 def test_a_trial_that_kills_its_worker_fails_alone(folder):
     """The others finish; it is told as crashed; no innocent trial pays for it."""
     (folder.path / "die-2").touch()
-    process = folder.start("-k", "pause=0.01")
+    process = folder.start("-k", PAUSE="0.01")
     with no_orphans(process):
         out, err = process.communicate(timeout=120)
     assert process.returncode == 2, out + err
@@ -210,12 +213,12 @@ def test_an_interrupt_leaves_checkpoints_and_the_result_is_the_same_bit_for_bit(
     assert len(folder.words("start")) == 2
     assert folder.words("end") == []
     assert len(os.listdir(folder.path / "dist" / "slow" / "checkpoints")) == 2
-    interrupted = folder.start("pause=0.2")
+    interrupted = folder.start(PAUSE="0.05")
     out, err = interrupted.communicate(timeout=100)
     assert interrupted.returncode == 0, out + err
     epochs = [(word[1], word[2]) for word in folder.words("epoch")]
     assert len(epochs) == len(set(epochs)) == 40  # no epoch was trained twice
-    undisturbed = folder.start(store="other")
+    undisturbed = folder.start("--cluster", "none", store="other", PAUSE="0")
     out, err = undisturbed.communicate(timeout=100)
     assert undisturbed.returncode == 0, out + err
     varying = ["seconds", "training_seconds", "finished", "worker"]
@@ -230,7 +233,7 @@ def test_an_interrupt_leaves_checkpoints_and_the_result_is_the_same_bit_for_bit(
 
 def test_a_second_interrupt_kills(folder):
     """Without waiting for anything, and without leaving anything behind."""
-    process = folder.start("epochs=1", "pause=60")
+    process = folder.start("epochs=1", PAUSE="60")
     folder.wait_for("epoch", 2, process)
     with no_orphans(process):
         os.killpg(process.pid, signal.SIGINT)
@@ -293,15 +296,15 @@ def test_a_full_disk_is_one_line_and_the_next_run_carries_on(folder, small_disk)
             'note(f"end {trial.id}")\n    return {"w": np.ones(60_000, "float32")}',
         )
     )
-    arguments = ["-j1", "--store", str(small_disk), "epochs=1", "pause=0"]
-    process = folder.start(*arguments)
+    arguments = ["-j1", "--store", str(small_disk), "epochs=1"]
+    process = folder.start(*arguments, PAUSE="0")
     _, err = process.communicate(timeout=100)
     assert process.returncode == 2
     assert "No space left on device" in err
     assert "Traceback" not in err
     (small_disk / "filler").unlink()
     kept = {path.name for path in (small_disk / "slow" / "trained").glob("*")}
-    process = folder.start(*[*arguments, "a=1,2"])
+    process = folder.start(*arguments, "a=1,2", PAUSE="0")
     out, err = process.communicate(timeout=100)
     assert process.returncode == 0, out + err
     assert kept <= {path.name for path in (small_disk / "slow" / "trained").glob("*")}
@@ -340,7 +343,7 @@ def test_an_old_copy_that_wakes_up_late_publishes_nothing(folder, moment):
     plan = sweep.plan(dt.Request(always_make=True, old=frozenset({"preprocessed"})))
     tasks = sweep.tasks(plan, "r")
     task = next(iter(tasks.train.values()))
-    task = replace(task, variables={"epochs": 3, "pause": 0.3})
+    task = replace(task, variables={"epochs": 3})
     handed = folder.path / "handed"
     handed.write_bytes(pickle.dumps((task, plan.targets["preprocessed"].outcome)))
 

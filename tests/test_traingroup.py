@@ -19,11 +19,11 @@ from safetensors.torch import load_file
 from dasktune import drain
 from dasktune.attempt import Attempt
 from dasktune.graph import build, group_node
-from dasktune.job import TrainTask
 from dasktune.outcome import Alone, Outcome
 from dasktune.runfolder import RunFolder
 from dasktune.stamp import read_stamp
 from dasktune.traingroup import GroupTask, train_group
+from dasktune.traintask import TrainTask
 
 FILE = """
 import os

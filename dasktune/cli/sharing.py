@@ -50,10 +50,14 @@ def share(role: str, folder: str, seconds: float, lead: float) -> int:
 
 def _train(dispatch: Dispatch) -> int:
     """Train the share of this job."""
+    from dasktune.attempt import JOB, job_of_environment
     from dasktune.cluster.jobs import queue_of
+    from dasktune.dispatch.inquiry import note_restart
     from dasktune.dispatch.share import Shares, Worker, note
 
     order = dispatch.order()
+    os.environ[JOB] = job_of_environment()
+    note_restart(dispatch, os.environ[JOB])
     place = queue_of(order.cluster).place(os.environ)
 
     def tell(outcome: Outcome) -> None:
@@ -77,12 +81,14 @@ def _prepare(dispatch: Dispatch) -> int | None:
 
 def _finish(dispatch: Dispatch) -> int | None:
     """Collate, or send another array."""
+    from dasktune.dispatch.inquiry import inquire
     from dasktune.dispatch.sending import send
 
     def send_on(count: int) -> None:
         number = send(dispatch, ("train", "finish"), count=count)
         click.echo(f"dasktune: what is left goes on in the array {number}")
 
+    inquire(dispatch)
     options, array = _array(dispatch)
     if not array.prepared():
         _begin_again(dispatch)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dasktune.attempt import job_name
 from dasktune.cluster.demand import Demand, worker_names
+from dasktune.cluster.ending import REQUEUED, end_of, words_of
 from dasktune.cluster.supervisor import Sight, decide, pause
 from dasktune.runfolder import RunFolder
 
@@ -33,9 +34,6 @@ FAREWELL_SECONDS = 5  # that workers may take to go home before their jobs are c
 SILENT_SECONDS = 90  # that a job may run before its worker has connected, without a word of ours
 FATAL = re.compile(r"invalid|unrecognized|unknown|not (permitted|found)|no such", re.I)
 """What a queue says of a job that it will never take."""
-
-MEMORY = re.compile(r"slurm(step)?d.*(memory limit|oom)|PBS: job killed: \w*mem|TERM_MEMLIMIT")
-"""What a queue writes into the log of a job that it ends for want of memory."""
 
 
 @dataclass
@@ -238,7 +236,7 @@ class Fleet:
             if seen is not None:
                 hand.missed, hand.waiting, hand.reason = 0, seen.waiting, seen.reason
                 if seen.waiting and hand.running_since is not None:
-                    self._note_end(hand, "REQUEUED", "the job waits once more")
+                    self._note_end(hand, REQUEUED)
                     hand.restarts, hand.running_since = hand.restarts + 1, None
                 if not seen.waiting and hand.running_since is None:
                     hand.running_since = time.monotonic()
@@ -249,8 +247,7 @@ class Fleet:
                 continue  # the queue may be slow to list what it took
             if hand.came and not hand.ended and not hand.retired:
                 hand.ended = True
-                text = await self._end_words(hand)
-                self._note_end(hand, self._queue.end_state(text), text)
+                self._note_end(hand, await self._ask(hand))
             if connected:
                 await self._cut_off(hand)
             else:
@@ -258,13 +255,12 @@ class Fleet:
                 if not hand.came:
                     await self._born_dead(hand)
 
-    async def _end_words(self, hand: Hand) -> str:
+    async def _ask(self, hand: Hand) -> str:
         """Ask the queue how a job ended."""
         command = self._queue.end_command(hand.job.job_id)
         if command:
             with contextlib.suppress(RuntimeError, OSError):
-                text = await self._call(command)
-                return " ".join(re.findall(r"\b(?:JobState|Reason|ExitCode)=\S+", text))
+                return await self._call(command)
         return ""
 
     def _last_words(self, hand: Hand) -> list[str]:
@@ -275,11 +271,10 @@ class Fleet:
                 found += [line.strip() for line in file.read()[-4000:].splitlines()]
         return found
 
-    def _note_end(self, hand: Hand, state: str, text: str) -> None:
+    def _note_end(self, hand: Hand, told: str) -> None:
         """Note how a job ended, for who judges what befell the trial that it trained."""
         job = job_name(hand.job.job_id, hand.restarts)
-        memory = next((line for line in self._last_words(hand) if MEMORY.search(line)), "")
-        end = {"job": job, "state": state, "text": text, "memory": memory[:300]}
+        end = end_of(self._queue, job, told, self._last_words(hand))
         with contextlib.suppress(OSError):
             self._run.note_death(f"job-{job}", end)
 
@@ -303,7 +298,7 @@ class Fleet:
 
     async def _evidence(self, hand: Hand) -> str:
         """Tell how a job ended: by the queue, and by its own last words."""
-        found = [await self._end_words(hand)]
+        found = [words_of(await self._ask(hand))]
         found += self._last_words(hand)[-5:]
         return " | ".join(line for line in found if line)[-1500:] or "it left no word"
 

@@ -19,12 +19,12 @@ from dataclasses import asdict, dataclass
 from dasktune import drain
 from dasktune.arrival import awaited
 from dasktune.commit import write_atomically
-from dasktune.job import TrainTask
 from dasktune.outcome import Outcome, TargetFailed
 from dasktune.plan import Plan
 from dasktune.runfolder import RunFolder
 from dasktune.train import train
 from dasktune.traingroup import GroupTask, part, train_group
+from dasktune.traintask import TrainTask
 
 Unit = TrainTask | GroupTask
 """What is trained in one go: a trial, or trials that share a step."""

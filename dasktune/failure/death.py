@@ -12,8 +12,9 @@ from dasktune.failure.kind import Kind, Setback
 TIME_WORDS = (drain.TIME_IS_OVER, "SIGUSR1")
 """Why a worker leaves whose walltime, or lifetime, ends; SIGUSR1 is the warning of Slurm."""
 
+_MEMORY = "OUT_OF_MEMORY"
+
 _OF_QUEUE = {
-    "OUT_OF_MEMORY": (Kind.HOST_MEMORY, False),
     "PREEMPTED": (Kind.PREEMPTED, True),
     "REQUEUED": (Kind.PREEMPTED, True),
     "CANCELLED": (Kind.PREEMPTED, True),
@@ -22,7 +23,7 @@ _OF_QUEUE = {
     "NODE_FAIL": (Kind.LOST, True),
     "BOOT_FAIL": (Kind.LOST, True),
 }
-"""What a queue's word for the end of a job means, and whether it is free."""
+"""What a queue's word for the end of a job means, and whether it is free; but for memory."""
 
 
 def judge(
@@ -45,10 +46,10 @@ def judge(
         were ``beside``, and ``text``.
     """
     epoch = int(record.get("epoch", -1))
-    told = record.get("setback")
-    if told:
-        kind = Kind(told["kind"])
-        return Setback(kind, str(told["evidence"]), kind is Kind.PREEMPTED, epoch)
+    given = record.get("setback")
+    if given:
+        kind = Kind(given["kind"])
+        return Setback(kind, str(given["evidence"]), kind is Kind.PREEMPTED, epoch)
     for hang in hangs:
         names = hang["names"]
         if record["name"] in names:
@@ -56,21 +57,43 @@ def judge(
             return Setback(Kind.HANG, hang["text"], False, epoch, len(names) > 1, others)
         return Setback(Kind.LOST, f"{names[0]} hung beside it", True, epoch)
     for end in ends:
-        if end.get("memory"):
+        if end.get("memory") and "job" not in end:
             return Setback(Kind.HOST_MEMORY, f"{_exit_words(end)}{end['memory']}", epoch=epoch)
     for end in ends:
         state = str(end.get("state", ""))
         if state in _OF_QUEUE:
             kind, free = _OF_QUEUE[state]
-            return Setback(kind, f"the queue says {end.get('text') or state}", free, epoch)
+            return Setback(kind, _queue_words(end), free, epoch)
+    for end in ends:
+        # The job may have run out of memory under an earlier trial, and this one died otherwise.
+        if _ran_out(end) and all(_may_be_memory(other) for other in ends):
+            words = _queue_words(end, str(end.get("memory", "")))
+            return Setback(Kind.HOST_MEMORY, words, epoch=epoch)
     leaving = record.get("leaving")
     if leaving:
         kind = Kind.TIME if leaving in TIME_WORDS else Kind.PREEMPTED
         return Setback(kind, f"its worker had to leave ({leaving})", True, epoch)
-    words = [_exit_words(end) for end in ends if "exit" in end]
-    words += [f"the queue says {end['text']}" for end in ends if end.get("text")]
-    text = "; ".join(word.removesuffix("; ") for word in words)
+    told = [_exit_words(end).removesuffix("; ") for end in ends if "exit" in end]
+    told += [_queue_words(end) for end in ends if end.get("text")]
+    text = "; ".join(told)
     return Setback(Kind.LOST, text or "nobody saw how", epoch=epoch)
+
+
+def _ran_out(end: Mapping[str, Any]) -> bool:
+    """Say whether a job ended for want of memory, by the queue's word or by its log."""
+    return end.get("state") == _MEMORY or bool(end.get("memory"))
+
+
+def _may_be_memory(end: Mapping[str, Any]) -> bool:
+    """Say whether a process may have ended for want of memory, by its exit code alone."""
+    return end.get("exit", -signal.SIGKILL) in (-signal.SIGKILL, 128 + signal.SIGKILL)
+
+
+def _queue_words(end: Mapping[str, Any], *more: str) -> str:
+    """Write what a queue tells of a job's end, in its own words."""
+    told = end.get("text") or end.get("state")
+    words = [f"the queue says {told}"] if told else []
+    return "; ".join([*words, *filter(None, more)])
 
 
 def _exit_words(end: Mapping[str, Any]) -> str:

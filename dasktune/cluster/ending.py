@@ -1,0 +1,57 @@
+"""How a queue's job ended: in the queue's words, and in the last lines of the job's own log."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dasktune.cluster.queue import Queue
+
+SECONDS = 60
+"""That a queue may take to answer."""
+
+REQUEUED = "JobState=REQUEUED"
+"""What is told of a job that its queue starts again."""
+
+_MEMORY = re.compile(r"slurm(step)?d.*(memory limit|oom)|PBS: job killed: \w*mem|TERM_MEMLIMIT")
+"""What a queue writes into the log of a job that it ends for want of memory."""
+
+
+def words_of(told: str) -> str:
+    """Give what is worth telling of what a queue told of a job."""
+    return " ".join(re.findall(r"\b(?:JobState|Reason|ExitCode)=\S+", told))
+
+
+def end_of(queue: Queue, job: str, told: str, log: Iterable[str] = ()) -> dict[str, Any]:
+    """Give what is noted of a job's end, for who judges what befell the trial that it trained.
+
+    Parameters
+    ----------
+    queue : Queue
+        The kind of queue.
+    job : str
+        The job, as attempts name it.
+    told : str
+        What the queue told of it.
+    log : iterable of str
+        The last lines of its log.
+    """
+    words = words_of(told)
+    state = "REQUEUED" if told == REQUEUED else queue.end_state(words)
+    memory = next((line for line in log if _MEMORY.search(line)), "")
+    return {"job": job, "state": state, "text": words, "memory": memory[:300]}
+
+
+def ask(queue: Queue, number: str) -> str:
+    """Ask a queue how a job ended; nothing where it does not know, or does not answer."""
+    command = queue.end_command(number)
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        if command:
+            return subprocess.run(
+                command, capture_output=True, text=True, timeout=SECONDS, check=True
+            ).stdout
+    return ""

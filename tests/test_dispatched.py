@@ -1,0 +1,209 @@
+"""The jobs of a dispatch, without a queue: what they do when it takes them away."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from dasktune.attempt import Attempt, job_of_environment
+from dasktune.cli import driving
+from dasktune.cluster import ending
+from dasktune.dispatch.dispatch import Dispatch, Job, Order
+from dasktune.dispatch.inquiry import inquire, note_restart, run_of
+from dasktune.failure.kind import Kind
+from dasktune.runfolder import RunFolder
+
+TOLD = """OFFSET = 0
+
+
+def collate(dataset):
+    tell("collate", 15)
+    return dataset
+
+
+def tell(who, number):
+    if not os.path.exists(f"{HERE}/told-{who}"):
+        open(f"{HERE}/told-{who}", "w").close()
+        os.kill(os.getpid(), number)
+"""
+
+
+def dispatch_of(project, kind="array", *words):
+    """Give a dispatch of the toy pipeline, as it is now."""
+    sweep = project.sweep()
+    where = ("-f", str(project.file), "--store", str(project.folder / "dist"))
+    order = Order(
+        "slurm",
+        {},
+        (*where, *words),
+        "none",
+        str(project.folder),
+        sweep.codes.digest,
+        count=2,
+        kind=kind,
+    )
+    sweep.store.prepare()
+    sweep.codes.save(sweep.store)
+    return Dispatch.create(sweep.store.root, order)
+
+
+def job(dispatch, *role):
+    """Be a job of it, and give the exit code."""
+    command = [sys.executable, "-m", "dasktune", *role, dispatch.path, "--seconds", "900"]
+    environment = {**os.environ, "SLURM_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "1"}
+    done = subprocess.run(
+        [*command, "--lead", "1"], env=environment, capture_output=True, text=True, timeout=100
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode
+
+
+def test_the_first_and_last_job_of_an_array_that_the_queue_takes_away_may_be_started_again(project):
+    """Their end is no end of the sweep: what each had to do is done by its second copy."""
+    project.edit("OFFSET = 0\n", TOLD)
+    project.edit('objective="max score"', 'objective="max score", collate=collate')
+    project.edit('    note("preprocess")\n', '    note("preprocess")\n    tell("preprocess", 15)\n')
+    dispatch = dispatch_of(project)
+    taken_away = 128 + signal.SIGTERM
+    for role in ("prepare", "train", "finish"):
+        if role != "train":
+            assert job(dispatch, "share", role) == taken_away
+            assert dispatch.ended() is None
+        assert job(dispatch, "share", role) == 0
+    assert dispatch.ended().code == 0
+    assert project.dataset().sizes["trial"] == 4
+
+
+def test_grid_engines_word_ahead_of_the_end_leaves_a_driver_to_be_started_again(project):
+    """SIGUSR2, in the midst of training: nothing new is begun, and the sweep is not over."""
+    project.edit("OFFSET = 0\n", TOLD)
+    project.edit("        trial.report(", "        tell('train', 12)\n        trial.report(")
+    dispatch = dispatch_of(project, "driver")
+    assert job(dispatch, "drive") == 128 + signal.SIGTERM
+    assert dispatch.ended() is None
+    assert job(dispatch, "drive") == 0
+    assert dispatch.ended().code == 0
+
+
+@pytest.fixture
+def own_signals():
+    """Give the handlers of this process back."""
+    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_an_error_of_a_driver_that_leaves_is_no_end(project, monkeypatch, own_signals, capsys):
+    """It comes again where the sweep goes on, if it is a real one; of another driver it is one."""
+    sent = []
+    monkeypatch.setattr(
+        "dasktune.dispatch.sending.send",
+        lambda dispatch, roles, after="": sent.append(roles) or "8",
+    )
+    dispatch = dispatch_of(project, "driver")
+    driver = driving._Driver(dispatch, math.inf)
+    driver._leaving = True
+    assert driver._conclude(2) == 0
+    assert dispatch.ended() is None
+    assert sent == [["driver"]]
+    assert "job 8 goes on" in capsys.readouterr().out
+    assert driving._Driver(dispatch, math.inf)._conclude(2) == 2
+    assert dispatch.ended().code == 2
+    assert len(sent) == 1
+
+
+@pytest.fixture
+def queue(tmp_path, monkeypatch):
+    """Give a Slurm without jobs, and the file that lists what it was told to cancel."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, text in {"squeue": "", "scancel": f'echo "$@" >>{folder}/cancelled'}.items():
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return folder / "cancelled"
+
+
+def test_cancel_now_kills_the_jobs_of_its_own_driver_and_no_others(project, queue):
+    """Another run in the same store goes on with its workers."""
+    dispatch = dispatch_of(project, "driver")
+    dispatch.add(Job("7"))
+    ours = {"host": socket.gethostname(), "pid": os.getpid()}
+    dispatch.begin({**ours, "job": "7"})
+    for name, pid, number in (("ours", ours["pid"], "21"), ("theirs", 1, "31")):
+        run = RunFolder(f"{project.root}/runs/{name}")
+        run.create()
+        run.tell({**ours, "pid": pid})
+        run.note_job(number)
+    assert project.cli("cancel", "--now").code == 0
+    assert queue.read_text().split() == ["7", "21"]
+
+
+@pytest.fixture
+def element(monkeypatch):
+    """Be an element of an array of Slurm's, started as often as is said."""
+
+    def be(restarts):
+        monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "40")
+        monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+        monkeypatch.setenv("SLURM_RESTART_COUNT", str(restarts))
+        name = job_of_environment()
+        monkeypatch.setenv("DASKTUNE_JOB", name)
+        return name
+
+    return be
+
+
+def test_how_the_jobs_of_an_array_ended_is_asked_by_its_last_job(project, element, monkeypatch):
+    """Of those that left a trial in training and could not say why; each by its own name."""
+    dispatch = dispatch_of(project)
+    run, asked = run_of(dispatch), []
+    run.create()
+    assert element(0) == "40_3-0"
+    Attempt(run, "a-k")
+    done = Attempt(run, "b-k")
+    done.end()
+
+    def ask(queue, number):
+        asked.append(number)
+        return "JobId=40 JobState=OUT_OF_MEMORY Reason=OutOfMemory ExitCode=0:125 UserId=root(0)"
+
+    monkeypatch.setattr(ending, "ask", ask)
+    for _ in range(2):
+        inquire(dispatch)
+    assert asked == ["40_3"]
+    [setback] = Attempt(run, "a-k").past()
+    assert setback.kind is Kind.HOST_MEMORY
+    words = "the queue says JobState=OUT_OF_MEMORY Reason=OutOfMemory ExitCode=0:125"
+    assert setback.evidence == words
+
+
+def test_a_job_of_an_array_that_the_queue_starts_again_knows_that_of_itself(project, element):
+    """Its first copy was preempted, or lost its node: that counts for nothing."""
+    dispatch = dispatch_of(project)
+    run = run_of(dispatch)
+    run.create()
+    note_restart(dispatch, element(0))
+    Attempt(run, "a-k")
+    note_restart(dispatch, element(1))
+    [setback] = Attempt(run, "a-k").past()
+    assert (setback.kind, setback.free) == (Kind.PREEMPTED, True)
+    assert setback.evidence == "the queue says JobState=REQUEUED"
+
+
+def test_a_queue_that_does_not_answer_tells_nothing(queue, monkeypatch):
+    """Nor one that has no command for it, nor one whose command fails."""
+    from dasktune.cluster import sge, slurm
+
+    assert ending.ask(sge.QUEUE, "7") == ""
+    (queue.parent / "scontrol").write_text("#!/bin/sh\nexit 1\n")
+    (queue.parent / "scontrol").chmod(0o755)
+    assert ending.ask(slurm.QUEUE, "7") == ""
