@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dasktune.regions import union
     from dasktune.replicate import folds, replicates
     from dasktune.results import open_results, to_grid
-    from dasktune.run import Options, Summary
+    from dasktune.run import Options
     from dasktune.search.asha import ASHA
     from dasktune.search.halving import SuccessiveHalving
     from dasktune.search.hyperband import Hyperband
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from dasktune.searching import make
     from dasktune.sklearn.recipe import SklearnRecipe
     from dasktune.space import Space
+    from dasktune.summary import Summary
     from dasktune.sweep import Sweep
     from dasktune.trial import Trial
 
@@ -66,7 +67,7 @@ _HOMES = {
     "SklearnRecipe": "sklearn.recipe",
     "Space": "space",
     "SuccessiveHalving": "search.halving",
-    "Summary": "run",
+    "Summary": "summary",
     "Sweep": "sweep",
     "TorchRecipe": "pytorch.recipe",
     "Trial": "trial",

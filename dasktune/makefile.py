@@ -17,7 +17,8 @@ from dasktune.errors import UsageError
 from dasktune.fingerprint import digest, key
 from dasktune.keys import preprocess_parts, train_parts
 from dasktune.plan import Plan, Request
-from dasktune.run import Options, Summary, make
+from dasktune.run import Options, make
+from dasktune.summary import Summary
 from dasktune.sweep import Sweep
 
 

@@ -27,11 +27,12 @@ from dasktune.pipeline import Pipeline
 from dasktune.plan import Request
 from dasktune.recipe import Codes, bring, codes_of, withdraw
 from dasktune.results import open_results
-from dasktune.run import Options, Summary, make
+from dasktune.run import Options, make
 from dasktune.sklearn.candidate import MAIN, CandidateRecipe, Given
 from dasktune.source import Sources
 from dasktune.space import Space
 from dasktune.store import Store
+from dasktune.summary import Summary
 from dasktune.sweep import Sweep
 
 if TYPE_CHECKING:

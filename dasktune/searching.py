@@ -13,9 +13,10 @@ from dasktune.graph import Tasks
 from dasktune.outcome import Outcome
 from dasktune.placing import check_here, connected
 from dasktune.plan import Plan, Request, State, Target
-from dasktune.run import Options, Summary
+from dasktune.run import Options
 from dasktune.runfolder import RunFolder
 from dasktune.searchplanner import SearchPlanner
+from dasktune.summary import Summary
 from dasktune.sweep import Sweep
 from dasktune.watch import Observer, Watch
 

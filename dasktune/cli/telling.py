@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dasktune.outcome import Outcome
     from dasktune.plan import Plan
     from dasktune.progress import Progress
-    from dasktune.run import Summary
+    from dasktune.summary import Summary
     from dasktune.sweep import Sweep
 
 

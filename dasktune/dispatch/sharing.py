@@ -16,9 +16,10 @@ from dasktune.dispatch.share import Shares, noted, units_of
 from dasktune.errors import StoreError
 from dasktune.outcome import Outcome, TargetFailed
 from dasktune.plan import Plan, Request, State
-from dasktune.run import Options, Summary, groups_of, make
+from dasktune.run import Options, groups_of, make
 from dasktune.runfolder import RunFolder
 from dasktune.store import saved_epochs
+from dasktune.summary import Summary
 from dasktune.sweep import Sweep
 from dasktune.watch import Observer
 

@@ -11,8 +11,9 @@ from functools import partial
 import numpy as np
 import torch
 
-from dasktune.pytorch.fused import Lanes, Member
+from dasktune.pytorch.fused import Lanes
 from dasktune.pytorch.loop import step
+from dasktune.pytorch.member import Member
 from dasktune.pytorch.problem import Problem
 from dasktune.pytorch.structure import fusible, structure
 

@@ -21,44 +21,12 @@ import torch
 from torch.func import functional_call, grad, vmap
 
 from dasktune.pytorch.cudagraph import Recorder
-from dasktune.pytorch.loop import Best, make_optimizer
-from dasktune.pytorch.options import TorchOptions
+from dasktune.pytorch.member import Member, best_of, flatten, slot_of, steps_of
 from dasktune.pytorch.problem import Problem, sample_order
 
 SLOTS = {"sgd": ("momentum_buffer",), "adam": ("exp_avg", "exp_avg_sq")}
 SLOTS["adamw"] = SLOTS["adam"]
 _EPS = 1e-8  # torch.optim.Adam's
-
-
-class Member:
-    """One trial's part: its own model, optimizer and record, as the loop would have them.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        On the CPU; its weights are brought up to date by `Lanes.spill`.
-    options : TorchOptions
-        How it is trained.
-    seed : int
-        The trial's.
-    """
-
-    def __init__(self, model: torch.nn.Module, options: TorchOptions, seed: int) -> None:
-        self.model = model
-        self.options = options
-        self.seed = seed
-        self.optimizer = make_optimizer(options, model)
-        self.best = Best()
-        self.steps = 0
-
-    def trained(self) -> list[torch.nn.Parameter]:
-        """List the parameters that are trained."""
-        return [p for p in self.model.parameters() if p.requires_grad]
-
-    def fixed(self) -> dict[str, torch.Tensor]:
-        """Give the buffers and the parameters that are not trained."""
-        frozen = {n: p for n, p in self.model.named_parameters() if not p.requires_grad}
-        return {**frozen, **dict(self.model.named_buffers())}
 
 
 class Lanes:
@@ -89,9 +57,9 @@ class Lanes:
         self._shapes = [p.shape for _, p in named]
         self._sizes = [p.numel() for _, p in named]
         self._dtype = named[0][1].dtype
-        self.flat = self._stack(lambda member: _flatten(member.trained()))
+        self.flat = self._stack(lambda member: flatten(member.trained()))
         self.slots = {
-            name: self._stack(lambda member, name=name: _slot(member, name))
+            name: self._stack(lambda member, name=name: slot_of(member, name))
             for name in SLOTS[self._kind]
         }
         self.fixed = {
@@ -103,14 +71,14 @@ class Lanes:
         self.best: torch.Tensor | None = None
         self.best_fixed: dict[str, torch.Tensor] = {}
         if any(member.options.keep == "best" for member in members):
-            with_best = [_best_of(member) for member in members]
+            with_best = [best_of(member) for member in members]
             self.best = torch.stack([row for row, _ in with_best]).to(problem.device)
             self.best_fixed = {
                 name: torch.stack([fixed[name] for _, fixed in with_best]).to(problem.device)
                 for name in self.fixed
             }
         for member in members:
-            member.steps = _steps(member)
+            member.steps = steps_of(member)
         self._compile, self._graphs = first.options.compile, first.options.graphs
         self._bind()
 
@@ -403,36 +371,3 @@ class Lanes:
             kept.best_fixed = join_all("best_fixed")
         kept._bind()
         return kept
-
-
-def _flatten(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
-
-
-def _slot(member: Member, name: str) -> torch.Tensor:
-    """Give one state of a member's optimizer; zeros before its first step."""
-    found = []
-    for parameter in member.trained():
-        value = member.optimizer.state.get(parameter, {}).get(name)
-        found.append(torch.zeros_like(parameter) if value is None else value.cpu())
-    return _flatten(found)
-
-
-def _steps(member: Member) -> int:
-    """Give how many steps a member's optimizer took."""
-    counts = [int(state["step"]) for state in member.optimizer.state.values() if "step" in state]
-    if counts:
-        return max(counts)
-    return 1 if any(member.optimizer.state.values()) else 0
-
-
-def _best_of(member: Member) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Give the best weights that a member's record holds, or its present ones."""
-    model = member.model
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    if member.best.weights:
-        model.load_state_dict(member.best.weights)
-    row = _flatten(member.trained()).clone()
-    fixed = {name: tensor.detach().clone() for name, tensor in member.fixed().items()}
-    model.load_state_dict(before)
-    return row, fixed

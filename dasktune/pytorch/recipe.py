@@ -296,7 +296,7 @@ class TorchRecipe:
         Ended
             Each trial as it ends.
         """
-        from dasktune.pytorch.fused import Member
+        from dasktune.pytorch.member import Member
         from dasktune.pytorch.together import Ended, Seat, train_together
         from dasktune.seeding import seed_everything
 

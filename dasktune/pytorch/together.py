@@ -12,8 +12,9 @@ import torch
 
 from dasktune.model import Trajectory
 from dasktune.pytorch.calibration import Width, measure, obstacle
-from dasktune.pytorch.fused import Lanes, Member
+from dasktune.pytorch.fused import Lanes
 from dasktune.pytorch.loop import tune
+from dasktune.pytorch.member import Member
 from dasktune.pytorch.problem import Problem
 from dasktune.pytorch.structure import structure
 from dasktune.trial import Interrupted, Trial

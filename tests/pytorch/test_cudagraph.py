@@ -11,7 +11,8 @@ import torch
 
 from dasktune.pytorch import cudagraph
 from dasktune.pytorch.cudagraph import Recorder
-from dasktune.pytorch.fused import Lanes, Member
+from dasktune.pytorch.fused import Lanes
+from dasktune.pytorch.member import Member
 from dasktune.pytorch.options import TorchOptions
 from dasktune.pytorch.problem import Problem
 

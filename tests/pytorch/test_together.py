@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dasktune.config import Config, TrialSpec
-from dasktune.pytorch.fused import Lanes, Member
+from dasktune.pytorch.fused import Lanes
 from dasktune.pytorch.loop import train_alone
+from dasktune.pytorch.member import Member
 from dasktune.pytorch.options import TorchOptions
 from dasktune.pytorch.problem import Problem
 from dasktune.pytorch.together import Seat, train_together
