@@ -11,6 +11,8 @@ table and the plot in ``benchmarks/results/``.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import importlib.util
 import json
 import os
@@ -31,6 +33,8 @@ from report import Table, machine, plot, spread, write
 import dasktune as dt
 
 HERE = Path(__file__).parent / "rivals"
+PR_SET_CHILD_SUBREAPER = 36  # of Linux's prctl
+_adopting = False
 FULL = {
     "lr": [0.0003, 0.001, 0.003, 0.01],
     "weight_decay": [0.0, 0.001, 0.01, 0.1],
@@ -107,6 +111,26 @@ def command(rival: Rival, folder: Path, axes: dict[str, list[Any]], tree: dict[s
     return [sys.executable, "-m", "dasktune", "make", "-f", script, *store, *words]
 
 
+def adopt() -> None:
+    """Become the parent of what a rival leaves behind, so that its processor time is counted.
+
+    Only for a process of its own: `reap` waits for whatever child there is.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        global _adopting
+        _adopting = True
+
+
+def reap(seconds: float = 10.0) -> None:
+    """Wait for what a rival left behind, such as a fork server and its workers."""
+    until = time.monotonic() + (seconds if _adopting else 0.0)
+    with contextlib.suppress(ChildProcessError):
+        while time.monotonic() < until:
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                time.sleep(0.01)
+
+
 def run(
     rival: Rival, source: Path, axes: dict[str, list[Any]], tell: Callable[[str], None]
 ) -> tuple[float, float, list[float]]:
@@ -127,7 +151,9 @@ def run(
         words = command(rival, folder, axes, tree)
         started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(words, env=environment, capture_output=True, text=True)
-        seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = time.perf_counter() - started
+        reap()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         if done.returncode:
             raise SystemExit(f"{rival.name} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
@@ -219,6 +245,7 @@ def main() -> None:
     keep = (
         (lambda raw: write("rivals", raw, tabulate(raw))) if options.write else (lambda raw: None)
     )
+    adopt()
     raw = measure(FULL, options.epochs, options.jobs, options.rounds, names, print, keep)
     print(tabulate(raw).markdown())
     if options.write:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 TRAINING = (
     *("torch", "xarray", "dask.array", "zarr"),
@@ -20,11 +21,28 @@ READING = ("pandas", "xarray", "dask.array", "zarr", "scipy.special")
 
 def load(names: Sequence[str] = TRAINING) -> None:
     """Import them ahead of their use. What fails here is told where it is needed."""
-    for name in names:
-        with contextlib.suppress(Exception):
-            importlib.import_module(name)
+    with uncollected():
+        for name in names:
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
 
 
 def load_ahead(names: Sequence[str] = TRAINING) -> None:
     """Import them beside what is done now."""
     threading.Thread(target=load, args=(names,), name="dasktune imports", daemon=True).start()
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Keep Python's garbage collector out of an import.
+
+    What an import makes stays, and the collector would look through all of it again and again:
+    a quarter of the time that torch and what comes with it take.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

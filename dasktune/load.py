@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from dasktune.errors import PipelineError
+from dasktune.libraries import uncollected
 from dasktune.pipeline import Pipeline
 from dasktune.source import SOURCE, Sources
 
@@ -151,7 +152,8 @@ def _execute(name: str, file: str, source: str) -> ModuleType:
     setattr(module, SOURCE, source)
     sys.modules[name] = module
     try:
-        exec(compile(source, file, "exec", dont_inherit=True), vars(module))
+        with uncollected():
+            exec(compile(source, file, "exec", dont_inherit=True), vars(module))
     except BaseException as error:
         sys.modules.pop(name, None)
         if isinstance(error, Exception):
