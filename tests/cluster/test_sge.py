@@ -21,7 +21,7 @@ def test_jobs_there_leave_before_their_walltime_and_when_they_are_deleted(driver
     """With a GPU each, which is a number there; curves are those of an undisturbed run."""
     options = ["-O", "walltime=00:00:40", "-O", "lead=28", "-j1"]
     options += ["-O", "prologue=export PAUSE=1.2"]  # a job there does not inherit variables
-    process = driver.start(*sge, *options, "a=1", "epochs=16")
+    process = driver.start(*sge, *options, "a=1", "epochs=12")
     driver.wait_for("start", 2, process)
     number = command("qstat").splitlines()[-1].split()[0]
     assert "gpu=1" in command("qstat", "-j", number)
@@ -29,9 +29,9 @@ def test_jobs_there_leave_before_their_walltime_and_when_they_are_deleted(driver
     out = driver.finish(process, 240)
     assert "leaves (its time is over)" in out, out
     assert "leaves (SIGUSR2)" in out, out
-    assert [int(word[2]) for word in driver.words("epoch")] == list(range(16))
+    assert [int(word[2]) for word in driver.words("epoch")] == list(range(12))
     assert len(driver.words("start")) > 2
-    driver.same_as_undisturbed("a=1", "epochs=16")
+    driver.same_as_undisturbed("a=1", "epochs=12")
 
 
 class TestContract(ClusterContract):
