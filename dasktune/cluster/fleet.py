@@ -28,6 +28,7 @@ GLANCE_INTERVAL = 0.1  # seconds between two looks at the scheduler, which cost 
 RETURN_SECONDS = 5.0  # within which a nanny starts a worker again that has died
 STAYING = ("init", "running", "paused")  # of a worker that takes new trials, or will
 MOST_AT_ONCE = 10  # submissions between two looks
+IDLE_SECONDS = 3.0  # that workers must have had nothing to do before they may be sent home
 STILLBORN = 3  # jobs that end at once, one after another, before it is an error
 GHOST_SECONDS = 30  # that a worker may outlive its job before it is cut off
 FAREWELL_SECONDS = 5  # that workers may take to go home before their jobs are cancelled
@@ -49,6 +50,7 @@ class Hand:
     leaving: set[str] = field(default_factory=set)  # that take nothing new,
     gone: dict[str, float] = field(default_factory=dict)  # and that are gone, since when
     missed: int = 0  # looks in which the queue did not know it
+    idle_since: float | None = None  # none of its workers has had anything to do
     running_since: float | None = None
     gone_since: float | None = None
     told_silent: bool = False
@@ -201,13 +203,18 @@ class Fleet:
         stay = sum(worker.status.name in STAYING for worker in there)
         to_come = len(hand.workers) - len(hand.came)
         now = time.monotonic()
+        if not there or any(worker.processing for worker in there):
+            hand.idle_since = None
+        elif hand.idle_since is None:
+            hand.idle_since = now
         for name, moment in hand.gone.items():  # its nanny may start it again
             to_come += name not in hand.leaving and now - moment < RETURN_SECONDS
         return Sight(
             hand.name,
             waiting=hand.waiting and not hand.came,
             connected=bool(there),
-            busy=any(worker.processing for worker in there),
+            # Between two steps of a run nothing is to be done for a moment, either.
+            busy=hand.idle_since is None or now - hand.idle_since < IDLE_SECONDS,
             leaving=not stay + to_come,
             workers=stay + to_come,
         )

@@ -26,12 +26,17 @@ class Place:
     """A run whose scheduler has tasks, and whose jobs are counted."""
 
     def __init__(self, folder, *, trials, limit, each=1):
-        self.submitted, self.asked, self.clock = [], 0, 0.0
+        self.submitted, self.retired, self.asked, self.clock = [], [], 0, 0.0
         task = SimpleNamespace(state="processing", resource_restrictions={"GPU": 1})
         self.scheduler = SimpleNamespace(
             aliases={}, workers={}, tasks=dict.fromkeys(range(trials), task), address="tls://here"
         )
         place = self
+
+        async def retire_workers(workers, **how):
+            place.retired += workers
+
+        self.scheduler.retire_workers = retire_workers
 
         class Job:
             def __init__(self, address, name, worker_extra_args):
@@ -132,6 +137,31 @@ def test_jobs_of_several_workers_start_no_more_of_them_than_are_allowed(place):
     worker.status.name = "closing_gracefully"
     run.step()
     assert run.submitted[-1].arguments[-2:] == ["--workers", "1"]
+
+
+def test_workers_are_not_sent_home_between_two_steps_of_a_run(place):
+    """As when all is preprocessed, and the trials are not yet submitted; but after a while."""
+    run = place(trials=2, limit=2)
+    run.step()
+    workers = [run.come("slurm-0"), run.come("slurm-1")]
+    run.step()
+    tasks = dict(run.scheduler.tasks)
+    for seconds in (fleet.CALM_INTERVAL, 60.0):
+        run.scheduler.tasks.clear()
+        for worker in workers:
+            worker.processing = []
+        run.step(seconds)
+        assert run.retired == []
+        run.scheduler.tasks.update(tasks)
+        for worker in workers:
+            worker.processing = [1]
+        run.step(fleet.CALM_INTERVAL)
+    run.scheduler.tasks.popitem()
+    workers[0].processing = []
+    run.step()
+    assert run.retired == []
+    run.step(fleet.IDLE_SECONDS)
+    assert run.retired == ["slurm-0"]
 
 
 def test_the_queue_is_not_asked_each_time_that_a_worker_moves(place):

@@ -23,26 +23,24 @@ def pbs(slurm, monkeypatch):
     return slurm
 
 
-def test_a_job_that_is_deleted_is_replaced_and_its_trial_goes_on(driver, pbs, command):
-    """By qsub, qstat and qdel alone."""
-    process = driver.start("--cluster", "pbs", *HERE, "-j1", "a=1", "epochs=20")
-    driver.wait_for("epoch", 3, process)
-    row = command("qstat", "-u", "root").splitlines()[-1]
-    assert "dasktune-slow" in row
-    command("qdel", row.split()[0])
-    out = driver.finish(process)
-    assert "leaves (SIGTERM)" in out, out
-    assert [int(word[2]) for word in driver.words("epoch")] == list(range(20))
-    assert len(driver.words("start")) == 2
-
-
-def test_a_sweep_is_submitted_and_cancelled_there(driver, pbs):
-    """The driver's job sends the workers' jobs, from within the queue."""
+def test_a_sweep_is_submitted_there_outlives_a_deleted_job_and_is_cancelled(driver, pbs, command):
+    """By qsub, qstat and qdel alone; the driver's job sends the workers', from within."""
     driver.run("submit", "pbs", *HERE, "-O", "driver-memory=1GB", "-j1", "a=1", "epochs=500")
     driver.wait_until(lambda: len(driver.words("epoch")) > 2)
-    driver.wait_until(lambda: "pbs job" in driver.run("status", "epochs=500"))
+    rows = command("qstat", "-u", "root").splitlines()[-2:]
+    assert all("dasktune-slow" in row for row in rows)
+    numbers = sorted(int(row.split()[0].partition(".")[0]) for row in rows)
+    command("qdel", str(numbers[-1]))  # the worker's
+    driver.wait_until(lambda: len(driver.words("start")) == 2)
+    count = len(driver.words("epoch"))
+    driver.wait_until(lambda: len(driver.words("epoch")) > count)
+    assert "pbs job" in driver.run("status", "epochs=500")
     driver.run("cancel")
-    assert "cancelled" in driver.run("attach", code=2)
+    out = driver.run("attach", code=2)
+    assert "leaves (SIGTERM)" in out, out
+    assert "cancelled" in out
+    trained = [int(word[2]) for word in driver.words("epoch")]
+    assert trained == list(range(len(trained)))
     pbs.empty()
     assert [*(driver.path / "dist" / "slow" / "checkpoints").glob("*/epoch-*.pt")]
 

@@ -17,29 +17,21 @@ def sge(sge_variables, monkeypatch):
     return ["--cluster", "sge", "-O", "host=127.0.0.1"]
 
 
-def test_a_sweep_runs_there_and_its_jobs_leave_before_their_walltime(driver, sge):
+def test_jobs_there_leave_before_their_walltime_and_when_they_are_deleted(driver, sge, command):
     """With a GPU each, which is a number there; curves are those of an undisturbed run."""
     options = ["-O", "walltime=00:00:40", "-O", "lead=28", "-j1"]
     options += ["-O", "prologue=export PAUSE=1.2"]  # a job there does not inherit variables
     process = driver.start(*sge, *options, "a=1", "epochs=12")
-    out = driver.finish(process, 240)
-    assert "leaves (its time is over)" in out, out
-    assert [int(word[2]) for word in driver.words("epoch")] == list(range(12))
-    assert len(driver.words("start")) > 1
-    driver.same_as_undisturbed("a=1", "epochs=12")
-
-
-def test_a_job_that_is_deleted_is_replaced_and_its_trial_goes_on(driver, sge, command):
-    """Grid Engine sends SIGUSR2 some seconds ahead of the end."""
-    process = driver.start(*sge, "-j1", "a=1", "epochs=20")
-    driver.wait_for("epoch", 3, process)
+    driver.wait_for("start", 2, process)
     number = command("qstat").splitlines()[-1].split()[0]
     assert "gpu=1" in command("qstat", "-j", number)
     command("qdel", number)
-    out = driver.finish(process)
-    assert "leaves (SIGUSR2)" in out
-    assert [int(word[2]) for word in driver.words("epoch")] == list(range(20))
-    assert len(driver.words("start")) == 2
+    out = driver.finish(process, 240)
+    assert "leaves (its time is over)" in out, out
+    assert "leaves (SIGUSR2)" in out, out
+    assert [int(word[2]) for word in driver.words("epoch")] == list(range(12))
+    assert len(driver.words("start")) > 2
+    driver.same_as_undisturbed("a=1", "epochs=12")
 
 
 class TestContract(ClusterContract):

@@ -38,6 +38,7 @@ def test_the_page_on_slurm_can_be_followed_from_the_login_node_to_the_result(
     """Line by line; only this site's memory and addresses are not those of the page."""
     monkeypatch.setenv("DASK_DASKTUNE__CLUSTER__SLURM__HOST", "127.0.0.1")
     monkeypatch.setenv("DASK_DASKTUNE__CLUSTER__SLURM__DRIVER_MEMORY", "1GB")
+    monkeypatch.setenv("DASK_DASKTUNE__CLUSTER__SLURM__MEMORY", "1GB")
     mine = 'objective="min loss", resources={"CPU": 1}'  # there is no GPU that torch would see
     text = driver.file.read_text().replace('objective="min loss"', mine)
     (driver.path / "pipeline.py").write_text(text)
@@ -169,7 +170,6 @@ def test_a_driver_that_is_driven_out_and_one_whose_node_dies_go_on(driver, slurm
     room = ("-p", "high", "-w", node, "--mem=2900", "-o", "/dev/null")
     slurm.ask("sbatch", *room, "--wrap", "sleep 1")
     second = driver_after(driver, first)
-    driver.wait_until(lambda: len(driver.words("start")) == 2)
     with slurm.dying_node(slurm.ask("squeue", "-h", "-j", second["job"], "-o", "%N")):
         os.kill(second["pid"], signal.SIGKILL)
     out = driver.run("attach", seconds=250)
