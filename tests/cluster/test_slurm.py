@@ -48,8 +48,10 @@ except (OSError, TimeoutError):
     assert workers <= {"slurm-0", "slurm-1", "slurm-2", "slurm-3"}
 
 
-def test_a_job_that_takes_a_whole_node_trains_on_each_of_its_gpus(driver, slurm):
-    """Each worker sees its own; all leave in time when the job is cancelled; ``-j`` is kept."""
+def test_a_job_that_is_cancelled_is_replaced_and_its_trials_go_on_from_their_checkpoints(
+    driver, slurm
+):
+    """It has two GPUs, and a worker for each, which sees its own alone; ``-j`` is kept."""
     seen = """
     note(f"saw {os.environ.get('CUDA_VISIBLE_DEVICES')} {os.environ.get('SLURM_JOB_ID')}")
     x = data"""
@@ -60,11 +62,8 @@ def test_a_job_that_takes_a_whole_node_trains_on_each_of_its_gpus(driver, slurm)
     told = slurm.ask("scontrol", "show", "job", first)
     assert "NumCPUs=2" in told
     assert "gres:gpu:2" in told
-    assert sorted(word[1:] for word in driver.words("saw")) == [
-        ["0", first],
-        ["0", second],
-        ["1", first],
-    ]
+    saw = {tuple(word[1:]) for word in driver.words("saw")}
+    assert saw == {("0", first), ("1", first), ("0", second)}
     slurm.ask("scancel", first)
     out = driver.finish(process)
     assert "worker slurm-0-0 leaves (SIGTERM)" in out, out
@@ -72,6 +71,7 @@ def test_a_job_that_takes_a_whole_node_trains_on_each_of_its_gpus(driver, slurm)
     assert "3 workers" in out
     assert "4 workers" not in out
     assert len(epochs(driver)) == len(set(epochs(driver))) == 80
+    assert len(driver.words("start")) > 4
     workers = {str(worker) for worker in driver.dataset().worker.values}
     assert workers <= {"slurm-0-0", "slurm-0-1", "slurm-1", "slurm-2-0", "slurm-2-1", "slurm-3"}
     driver.same_as_undisturbed("epochs=20")
