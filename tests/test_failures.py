@@ -309,15 +309,21 @@ def little_memory():
     group.rmdir()
 
 
-def test_a_worker_that_the_kernel_ends_for_want_of_memory_is_told_as_that(ugly, little_memory):
-    """A real one: its trial is tried once more, with nothing beside it, and succeeds."""
-    ugly.space("fine", "hog")
-    done = ugly.make("-j2", "--cluster", "local", within=little_memory)
+def test_a_hang_and_the_kernels_kill_for_want_of_memory_are_told_of_their_trials(
+    ugly, little_memory
+):
+    """A real one each: what took too much memory is tried once more alone; a hang fails."""
+    ugly.space("fine", "hog", "stuck")
+    words = ("-j2", "--cluster", "local", "-i", "--trial-timeout", "4")
+    done = ugly.make(*words, within=little_memory)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "trained 2 of 2 trials" in done.stdout
-    words = "killed by SIGKILL; the kernel ended a process here for want of memory"
-    assert ugly.body("hog")["setbacks"] == [{"kind": "out of memory", "evidence": words}]
+    assert "trained 2 of 3 trials, 1 failed (1 hang)" in done.stdout
+    killed = "killed by SIGKILL; the kernel ended a process here for want of memory"
+    assert ugly.body("hog")["setbacks"] == [{"kind": "out of memory", "evidence": killed}]
     assert "setbacks" not in ugly.body("fine")
+    assert re.match(
+        r"no report for 4 s; it hung at ugly.py:\d+ in train", ugly.error("stuck")["error"]
+    )
 
 
 def test_a_hang_needs_a_worker_that_can_be_ended(ugly):

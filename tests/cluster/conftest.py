@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -141,6 +142,12 @@ class Driver:
         """Load the weights of all trials."""
         paths = (self.path / store / "slow" / "trained").glob("*/model.safetensors")
         return {path.parent.name: load_file(path) for path in paths}
+
+    def setbacks(self, store: str = "dist") -> dict[int, list[dict[str, str]]]:
+        """List what befell the attempts at each trial, by its a."""
+        paths = (self.path / store / "slow" / "trained").glob("*/.stamp")
+        bodies = [json.loads(path.read_bytes().splitlines()[1]) for path in paths]
+        return {body["axes"]["a"]: body.get("setbacks", []) for body in bodies}
 
     def same_as_undisturbed(self, *arguments: str) -> None:
         """Check that curves and weights equal those of a run in one process."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import stat
@@ -10,7 +9,6 @@ import subprocess
 import sys
 from typing import ClassVar
 
-import psutil
 import pytest
 
 from dasktune.contract import ClusterContract
@@ -88,75 +86,6 @@ def test_trials_longer_than_the_walltime_complete(driver, slurm):
     assert len(epochs(driver)) == len(set(epochs(driver))) == 12
     assert len(driver.words("start")) > 1
     driver.same_as_undisturbed("a=1", "epochs=12")
-
-
-def test_a_node_that_dies_loses_its_job_and_not_the_sweep(driver, slurm):
-    """The job's processes are killed, its node goes down; another job takes the trial."""
-    driver.write(checkpoint_every=0)
-    process = driver.start(*slurm.options, "-j1", "a=1", "epochs=12", PAUSE="0.3")
-    driver.wait_for("epoch", 3, process)
-    pid = int(driver.words("epoch")[-1][3])
-    nanny = psutil.Process(pid).parent()
-    with slurm.dying_node(slurm.ask("squeue", "-h", "-o", "%N")):
-        for victim in (nanny, psutil.Process(pid)):
-            victim.kill()
-    driver.finish(process)
-    trained = [int(word[2]) for word in driver.words("epoch")]
-    assert sorted(set(trained)) == list(range(12))
-    assert len(trained) <= 13  # at most the epoch in training was lost
-    driver.same_as_undisturbed("a=1", "epochs=12")
-
-
-def setbacks(driver):
-    """List what befell the attempts at all trials."""
-    paths = (driver.path / "dist" / "slow" / "trained").glob("*/.stamp")
-    bodies = [json.loads(path.read_bytes().splitlines()[1]) for path in paths]
-    return [setback for body in bodies for setback in body.get("setbacks", ())]
-
-
-def test_jobs_that_are_driven_out_or_requeued_lose_nothing_and_it_counts_for_nothing(
-    driver, slurm, ungraceful
-):
-    """One is stuck and killed without a word, but the queue says why; one leaves in time."""
-    stuck = """
-    if trial.config.a == 1 and not os.path.exists(f"{HERE}/stuck"):
-        open(f"{HERE}/stuck", "w").close()
-        import ctypes
-        ctypes.PyDLL(None).sleep(600)  # it keeps the interpreter, so that no signal is heard
-    x = data"""
-    text = driver.file.read_text()
-    driver.file.write_text(text.replace("\n    x = data", stuck))
-    process = driver.start(*slurm.options, "-O", "queue=low", "-j2", PAUSE="0.3")
-    driver.wait_until((driver.path / "stuck").exists, process)
-    all_nodes = ("-N", "4", "--ntasks-per-node=2", "--mem=3000")
-    slurm.ask("sbatch", "-p", "high", *all_nodes, "-o", "/dev/null", "--wrap", "sleep 1")
-    driver.wait_for("epoch", 16, process)
-    job = slurm.jobs()[-1]
-    slurm.ask("scontrol", "update", f"job={job}", "requeue=1")
-    slurm.ask("scontrol", "requeue", job)
-    out = driver.finish(process, 240)
-    assert "leaves (SIGTERM)" in out, out
-    assert len(epochs(driver)) == len(set(epochs(driver))) == 40
-    found = setbacks(driver)
-    assert {setback["kind"] for setback in found} == {"preempted"}
-    assert any("JobState=PREEMPTED" in setback["evidence"] for setback in found)
-    driver.same_as_undisturbed()
-
-
-def test_a_job_that_the_queue_ends_for_want_of_memory_is_told_as_that(driver, slurm):
-    """Its trial is tried once more; the queue's words are the evidence."""
-    hog = """
-    if not os.path.exists(f"{HERE}/hog"):
-        open(f"{HERE}/hog", "w").close()
-        hog = np.ones(3 * 10**9, "uint8")
-        time.sleep(60)
-    x = data"""
-    driver.file.write_text(driver.file.read_text().replace("\n    x = data", hog))
-    options = ("-O", "memory=1500MB", "-O", "directives=--acctg-freq=task=1", "-j1")
-    driver.finish(driver.start(*slurm.options, *options, "a=1", "epochs=2"))
-    [setback] = setbacks(driver)
-    assert setback["kind"] == "out of memory"
-    assert "memory limit" in setback["evidence"]
 
 
 @pytest.fixture

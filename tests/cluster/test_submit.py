@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -194,9 +195,15 @@ def test_an_array_of_jobs_makes_the_same_without_a_scheduler(driver, slurm):
     driver.write(checkpoint_every=0)
     driver.run(*words, PAUSE="0.4")
     driver.wait_until(lambda: len(driver.words("epoch")) > 6)
-    os.kill(int(driver.words("epoch")[-1][3]), signal.SIGKILL)
+    name, pid = (driver.words("epoch")[-1][i] for i in (1, 3))
+    os.kill(int(pid), signal.SIGKILL)
     out = driver.run("attach", seconds=250)
     assert "what is left goes on in the array" in out
+    # The array's last job has asked the queue, unless the job was about to leave when it died.
+    told = r"the queue says JobState=FAILED .*ExitCode=0:9$|its worker had to leave"
+    befell = driver.setbacks()[int(name[2])]
+    assert befell
+    assert all(re.match(told, setback["evidence"]) for setback in befell), befell
     assert "train a=1-" in out
     assert "trained 2 of 2 trials" in out
     assert len(epochs(driver)) <= 21  # at most the epoch in training was lost
