@@ -141,7 +141,10 @@ class Board:
         if name in self.stages:
             self.stages[name] = ("running", 0.0)
         row = self.rows.get(name.removeprefix("trained/"))
-        if row is None or row.state in ("done", "failed", "stopped"):
+        if row is None:
+            return
+        if row.state in ("done", "failed", "stopped"):  # a late word
+            row.worker = row.worker or event.get("worker", "")
             return
         row.worker, row.log = event.get("worker", ""), event.get("log", "")
         row.device, row.version = event.get("device", ""), event.get("version", "")

@@ -23,6 +23,8 @@ RANKED = ("#e4572e", "#f0932b", "#e2b714")
 """Of the best three."""
 CLASSES = ("#3b4cc0", "#6a8bef", "#9abbe0", "#e0b089", "#ee8468", "#c8252c")
 """From the worst to the best sixth, in parallel coordinates."""
+CROWD = 300
+"""Lines from which on they are thinner."""
 
 
 class Figure:
@@ -58,11 +60,18 @@ class Figure:
 
     def label(self, name: str, text: str) -> None:
         """Write another text into the legend, for the glyph of a source; none hides it."""
-        renderer = next(r for r in self.plot.renderers if r.data_source is self.sources[name])
+        renderer = self._renderer(name)
         for item in self.plot.legend[0].items:
             if renderer in item.renderers and item.label.value != text:
                 item.label = value(text)
                 item.visible = bool(text)
+
+    def glyph(self, name: str) -> Any:
+        """Give what draws a source."""
+        return self._renderer(name).glyph
+
+    def _renderer(self, name: str) -> Any:
+        return next(r for r in self.plot.renderers if r.data_source is self.sources[name])
 
     def legend_above(self) -> None:
         """Put the legend above the plot, where it hides nothing."""
@@ -122,10 +131,12 @@ class CurvesFigure(Figure):
             words = [f"no. {rank + 1}" for rank in range(len(RANKED))]
         for rank in range(len(RANKED)):
             shown[f"rank{rank}"] = leaders[rank] if rank < len(leaders) else []
-            self.label(f"rank{rank}", words[rank] if rank < len(words) else "")
+            self.label(f"rank{rank}", words[rank] if shown[f"rank{rank}"] else "")
         for name, chosen in shown.items():
             x, y = curves.lines(chosen)
             self.sources[name].data = {"x": x, "y": y}
+            if not name.startswith("rank"):
+                self.label(name, name if np.isfinite(y).any() else "")
         x, y = curves.heads()
         there = np.flatnonzero(np.isfinite(y)).tolist()
         heads: dict[str, Any] = {"x": x[there], "y": y[there]}
@@ -229,15 +240,13 @@ class ParallelFigure(Figure):
         plot.xaxis.axis_line_color = None
         plot.xaxis.major_tick_line_color = None
         for index, colour in enumerate(CLASSES):
-            best = index == len(CLASSES) - 1
             plot.line(
                 source=self.source(f"class{index}"),
                 line_color=colour,
-                line_alpha=0.9 if best else 0.55,
-                line_width=1.8 if best else 1.1,
-                legend_label={0: "worst sixth", len(CLASSES) - 1: "best sixth"}.get(index, ""),
+                line_alpha=0.9 if index == len(CLASSES) - 1 else 0.55,
+                legend_label=f"class{index}",
             )
-        plot.legend[0].items = [i for i in plot.legend[0].items if i.label.value]
+            self.label(f"class{index}", "")
         plot.text(
             source=self.source("marks", ("x", "y", "text")),
             text="text",
@@ -260,9 +269,14 @@ class ParallelFigure(Figure):
         laid = axes([row.axes for row in rows], values)
         order = np.array(ranked(rows, dict(enumerate(objectives))), int)
         parts = np.array_split(order, len(CLASSES))[::-1]  # the best is drawn last
+        crowded = len(order) > CROWD
         for index, part in enumerate(parts):
             x, y = lines(laid, part)
             self.sources[f"class{index}"].data = {"x": x, "y": y}
+            best = index == len(CLASSES) - 1
+            self.glyph(f"class{index}").line_width = (1.8 if best else 1.1) / (3 if crowded else 1)
+        self.label("class0", "worst sixth" if len(parts[0]) else "")
+        self.label(f"class{len(CLASSES) - 1}", "best sixth" if len(parts[-1]) else "")
         marks = [(i, height, text) for i, one in enumerate(laid) for height, text in one.ticks]
         self.sources["marks"].data = {
             "x": [i for i, _, _ in marks],
@@ -316,7 +330,12 @@ def uprights(count: int) -> list[Span]:
     """Make the upright lines of so many axes."""
     return [
         Span(
-            location=index, dimension="height", line_color="#c5ccd3", line_width=1, level="underlay"
+            location=index,
+            dimension="height",
+            line_color="#8a939d",  # between light and dark
+            line_alpha=0.5,
+            line_width=1,
+            level="underlay",
         )
         for index in range(count)
     ]

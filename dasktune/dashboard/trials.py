@@ -12,6 +12,7 @@ from bokeh.models import TableColumn
 from dasktune.board import Board
 from dasktune.dashboard.sheets import Sheet, column
 from dasktune.failure.kind import worded
+from dasktune.objective import SECONDS
 from dasktune.row import Row
 
 MOST_ROWS = 5000
@@ -65,7 +66,7 @@ class TrialSheet(Sheet):
     def _columns(
         self, board: Board, axes: Mapping[str, Sequence[Any]], *, failed: bool
     ) -> list[TableColumn]:
-        columns = [column("trial", "trial", "text", 200), column("state", "state", "state", 90)]
+        columns = [column("trial", "trial", "hint", 200), column("state", "state", "state", 90)]
         for name, values in axes.items():
             kind = "small" if _numeric(values) else "text"
             columns.append(column(f"axis {name}", name, kind, max(70, 9 * len(name) + 14)))
@@ -74,9 +75,10 @@ class TrialSheet(Sheet):
             columns.append(column(f"value {place}", objective.metric, "number", 90))
         if failed:
             columns.append(column("failure", "failure", "hint", 150))
+        if SECONDS not in [objective.metric for objective in board.objective.all]:
+            columns.append(column("seconds", "seconds", "seconds", 70))
         return [
             *columns,
-            column("seconds", "seconds", "seconds", 70),
             column("worker", "worker", "text", 70),
             column("log", "log", "log", 40),
         ]

@@ -19,14 +19,18 @@ def worker_rows(scheduler: Any, board: Board | None) -> tuple[dict[str, Any], bo
     Parameters
     ----------
     scheduler : distributed.Scheduler
-        Its workers tell their CPU and memory, and their GPU's where pynvml is installed.
+        Its workers tell their CPU and memory, and their GPU's where NVIDIA's nvidia-ml-py is
+        installed.
     board : Board or None
         Tells what they train.
     """
     trains: defaultdict[str, list[str]] = defaultdict(list)
+    devices: dict[str, str] = {}
     for row in board.running() if board is not None else ():
         epoch = f" ({row.epoch}/{row.epochs})" if row.epochs else ""
         trains[row.worker].append(row.id + epoch)
+        if row.device != "cpu":
+            devices[row.worker] = row.device
     workers = list(scheduler.workers.values())[:MOST_WORKERS]
     metrics = [worker.metrics for worker in workers]
     columns: dict[str, Any] = {
@@ -37,15 +41,29 @@ def worker_rows(scheduler: Any, board: Board | None) -> tuple[dict[str, Any], bo
         "cpu": _numbers(m.get("cpu") for m in metrics),
         "memory": _numbers(m.get("memory") for m in metrics),
     }
-    gpus = any("gpu" in m for m in metrics)
-    if gpus:
-        use = [m.get("gpu") or {} for m in metrics]
-        names = [(worker.extra or {}).get("gpu") or {} for worker in workers]
-        columns["gpu"] = [str(name.get("name", "")) for name in names]
-        columns["gpu_use"] = _numbers(gpu.get("utilization") for gpu in use)
-        columns["gpu_memory"] = _numbers(gpu.get("memory-used") for gpu in use)
-        columns["gpu_total"] = _numbers(name.get("memory-total") for name in names)
-    return columns, gpus
+    used = [_gpu(worker) for worker in workers]
+    if any(used):
+        named = [devices.get(str(w.name)) or devices.get(w.address, "") for w in workers]
+        columns["gpu"] = [str(g.get("name") or name) for g, name in zip(used, named, strict=True)]
+        columns["gpu_use"] = _numbers(gpu.get("utilization") for gpu in used)
+        columns["gpu_memory"] = _numbers(gpu.get("memory-used") for gpu in used)
+        columns["gpu_total"] = _numbers(gpu.get("memory-total") for gpu in used)
+    return columns, any(used)
+
+
+def _gpu(worker: Any) -> dict[str, Any]:
+    """Give what a worker tells of its GPU; nothing where it has none."""
+    metrics = worker.metrics
+    if metrics.get("gpu_utilization") is not None:  # what its monitor of the system sees
+        return {
+            "utilization": metrics["gpu_utilization"],
+            "memory-used": metrics.get("gpu_memory_used"),
+            "memory-total": metrics.get("gpu-memory-total"),
+            **((worker.extra or {}).get("gpu") or {}),
+        }
+    # A process that has asked for its GPU before it had a worker tells it so.
+    told = metrics.get("gpu")
+    return {**told, **((worker.extra or {}).get("gpu") or {})} if told else {}
 
 
 def _short(trials: list[str]) -> str:
