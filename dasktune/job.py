@@ -215,7 +215,7 @@ class Job:
             "objective": str(pipeline.objective),
             "result": result,
             "resumed_at": trial.resumed_at,
-            "training_seconds": trial.seconds_before + seconds,
+            "training_seconds": round(trial.seconds_before + seconds, 6),
             "place": place(self.worker),
             "versions": versions(),
             "finished": time.time(),

@@ -191,6 +191,12 @@ def trials_table(dataset: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def without_repetition(table: pd.DataFrame) -> pd.DataFrame:
+    """Drop ``training_seconds`` from a table for people where nothing went on from a checkpoint."""
+    same = "training_seconds" in table and table["training_seconds"].equals(table["seconds"])
+    return table.drop(columns="training_seconds") if same else table
+
+
 def last_values(curves: xr.DataArray) -> Any:
     """Give the last value of each trial's curve: that of the row it reported last.
 

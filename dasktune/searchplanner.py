@@ -158,10 +158,15 @@ class SearchPlanner(Planner):
     ) -> Result | None:
         """Find the result of a trial at a budget, with its value by the objective of now.
 
-        A training that goes on from a shorter one begins as that did, so that it will do, too.
+        A training that goes on from a shorter one begins as that did, so that it will do, too;
+        but where others may begin from its checkpoint at the budget, that must be there.
         """
         longer = [b for b in self._budgets if b > budget and not exactly]
         goes_on = longer and self.pipeline.budget_of(spec.config)
+        if goes_on and self.pipeline.search is not None and self.pipeline.search.exploits:
+            at = self.at(budget)
+            saved = at._saved(spec, at._train_parts(spec, data))
+            goes_on = saved is not None and saved.epoch == budget
         for found in [budget, *longer] if goes_on else [budget]:
             key = key_of("train", self.at(found)._train_parts(spec, data))
             try:

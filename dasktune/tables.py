@@ -17,7 +17,7 @@ from rich.tree import Tree
 from dasktune.plan import Plan, RungState, State
 from dasktune.ranking import best, by_objective, leaderboard
 from dasktune.reading.statistics import for_people, varied, verdict
-from dasktune.results import hyperparameters, objective_of
+from dasktune.results import hyperparameters, objective_of, without_repetition
 from dasktune.screen import duration
 from dasktune.store import Store
 from dasktune.why import Why
@@ -94,7 +94,7 @@ def results_table(console: Console, dataset: xr.Dataset, frame: pd.DataFrame) ->
         frame = for_people(dataset, frame)
     else:
         same = [n for n in ("objective", "key", "trial", *constant) if n in frame.columns]
-        frame = frame.drop(columns=same)
+        frame = without_repetition(frame.drop(columns=same))
     if "finished" in frame.columns:
         frame = frame.assign(finished=frame["finished"].dt.strftime("%Y-%m-%d %H:%M:%S").fillna(""))
     frame = frame[[name for name in frame.columns if not (frame[name].astype(str) == "").all()]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -213,6 +214,19 @@ def test_a_failed_member_is_replaced(population):
     assert all(text.startswith("no score at 3 epochs") for text in failed.stopped.values)
     assert not set(failed.trial.values) & set(dataset.parent.values)
     assert (dataset.budget == 12).sum() == 12
+
+
+def test_a_longer_result_without_the_checkpoint_between_does_not_stand_for_a_generation(population):
+    """As after another search of the same configs: members are trained to where others begin."""
+    assert population.make("--search", "SuccessiveHalving(n=6, min_epochs=12)").code == 0
+    assert len(population.ran()) == EPOCHS
+    result = population.make()
+    assert result.code == 0, result.err
+    ran = population.ran()
+    assert max(Counter(ran).values()) == 1
+    assert EPOCHS / 2 < len(ran) <= EPOCHS
+    assert (population.dataset().parent != "").any()
+    assert population.make("-q").code == 0
 
 
 def test_a_checkpoint_that_is_gone_is_told(population):

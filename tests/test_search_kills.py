@@ -66,7 +66,7 @@ def sampled(sampler):
 CASES = {
     "SuccessiveHalving": Case.of("--search", "SuccessiveHalving()", after=11),
     "Hyperband": Case.of("--search", "Hyperband()", where="local"),
-    "ASHA": Case.of("--search", "ASHA(n_trials=9)", same=False),
+    "ASHA": Case.of("--search", "ASHA(n_trials=9)", where="local", same=False),
     "MedianStopping": Case.of("--search", "MedianStopping(9, every=2)"),
     "Patience": Case.of("--search", "Patience(3, n=4)"),
     "PBT": Case.of("--search", "PBT(4, every=2, explore='a')"),

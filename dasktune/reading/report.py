@@ -19,7 +19,7 @@ from dasktune.reading.plots import plot
 from dasktune.reading.plots.style import BEST, GRID, INK, MUTED, PAPER, QUIET, SERIES
 from dasktune.reading.statistics import for_people, verdict
 from dasktune.recipe import read_codes
-from dasktune.results import objective_of, trials_table
+from dasktune.results import objective_of, trials_table, without_repetition
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +106,8 @@ def _facts(dataset: xr.Dataset) -> dict[str, Any]:
     failed = (~trials["status"].isin(["ok", "running"])).to_numpy()
     metric = objective.metric if objective.metric in trials.columns else "objective"
     order = trials[metric].sort_values(ascending=objective.direction == "min", na_position="last")
-    shown_trials = trials.loc[order.index].drop(columns=["objective", "key"], errors="ignore")
+    shown_trials = without_repetition(trials.loc[order.index])
+    shown_trials = shown_trials.drop(columns=["objective", "key"], errors="ignore")
     return {
         "name": str(dataset.attrs["pipeline"]),
         "metric": objective.metric,
