@@ -162,7 +162,7 @@ class SearchPlanner(Planner):
         but where others may begin from its checkpoint at the budget, that must be there.
         """
         longer = [b for b in self._budgets if b > budget and not exactly]
-        goes_on = longer and self.pipeline.budget_of(spec.config)
+        goes_on = bool(longer) and bool(self.pipeline.budget_of(spec.config))
         if goes_on and self.pipeline.search is not None and self.pipeline.search.exploits:
             at = self.at(budget)
             saved = at._saved(spec, at._train_parts(spec, data))
