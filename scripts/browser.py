@@ -165,7 +165,11 @@ def browser() -> Iterator[Tab]:
 
             socket = loop.run_sync(connect, timeout=60)
             yield Tab(loop, socket, process)
-            socket.close()
+
+            async def leave() -> None:  # it asks for the loop that runs
+                socket.close()
+
+            loop.run_sync(leave, timeout=60)
         finally:
             os.killpg(process.pid, signal.SIGKILL)  # its own group, with all its helpers
             process.wait()

@@ -25,6 +25,18 @@ if os.environ.get("DASKTUNE_CI"):
 for _name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
     os.environ.pop(_name, None)
 
+QUEUES = {"slurm_folder", "sge_variables"}
+"""Fixtures that start a queue, of which a machine has one at a time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process, and all that need a queue in one, too."""
+    for item in items:
+        needs = QUEUES.intersection(getattr(item, "fixturenames", ()))
+        group = "queues" if needs else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 TOY = """
 import os
 import time
