@@ -148,6 +148,7 @@ class Board:
             return
         row.worker, row.log = event.get("worker", ""), event.get("log", "")
         row.device, row.version = event.get("device", ""), event.get("version", "")
+        row.searched = event.get("searched", "")
         row.since = row.reported = event.get("time", now)
         row.epoch_seconds = None
         self._move(row, "running")

@@ -130,8 +130,8 @@ class Course:
     def ended(self, job: Job, outcome: Outcome) -> None:
         """Take what became of a job: a result, or a failure."""
         result = Result(outcome, job.budget)
-        if outcome.status == "ok" and len(_values(outcome)) != len(self._pipeline.objective.all):
-            # A result of another run, which had other objectives.
+        if outcome.status == "ok" and not outcome.made:
+            # A result of another run, which may have had other objectives.
             result = self._find(job.spec, job.budget, False) or result
         self._conclude(job.spec.id, job.budget, result)
 

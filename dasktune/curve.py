@@ -114,8 +114,9 @@ def numbers_of(tree: Any) -> Any:
 
 def _is_array(value: Any) -> TypeGuard[xr.DataArray]:
     """Tell an array of xarray's, without importing it: who holds one has done so."""
-    xr = sys.modules.get("xarray")
-    return xr is not None and isinstance(value, xr.DataArray)
+    # Another thread may be in the midst of importing it.
+    kind = getattr(sys.modules.get("xarray"), "DataArray", None)
+    return kind is not None and isinstance(value, kind)
 
 
 def _array(numbers: Any, dims: list[str]) -> xr.DataArray:

@@ -72,7 +72,7 @@ def dataset_of(
     objectives = _values(whole, objective)
     found = list(zip(outcomes, stamps, strict=True))
     places = [body["place"] if body else {} for body in bodies]
-    coords |= {
+    ours = {
         "objective": ("trial", objectives),
         "status": ("trial", _text([o.status for o in outcomes])),
         "error": ("trial", _text([o.error for o in outcomes])),
@@ -90,6 +90,9 @@ def dataset_of(
         "device": ("trial", _text([str(p.get("device", "")) for p in places])),
         "key": ("trial", _text([o.key for o in outcomes])),
     }
+    if "training_seconds" in {*names, *variables}:  # a pipeline's own, from before
+        del ours["training_seconds"]
+    coords |= ours
     replicate = next((list(spec.replicate) for spec in specs if spec.replicate), [])
     attrs = {
         "pipeline": pipeline,

@@ -19,7 +19,7 @@ class Front:
     """The points that no other one dominates, kept up to date as points come.
 
     A point of several finite values, larger being better, costs a comparison with each member;
-    only when a member itself changes, all points are looked at again.
+    only when a member becomes worse in some value, the points that it beat are looked at again.
 
     Attributes
     ----------
@@ -33,13 +33,15 @@ class Front:
 
     def put(self, name: str, point: Sequence[float]) -> None:
         """Add a point, or put another one in its place."""
-        self._points[name] = tuple(point)
-        if name in self.members:
-            self.members = {}
-            for known, values in self._points.items():
-                self._weigh(known, values)
-        else:
-            self._weigh(name, self._points[name])
+        new, old = tuple(point), self._points.get(name)
+        if new == old:
+            return
+        self._points[name] = new
+        again = {name: new}
+        if old is not None and self.members.pop(name, ()) and not _dominates(new, old):
+            again |= {n: values for n, values in self._points.items() if _dominates(old, values)}
+        for known, values in again.items():
+            self._weigh(known, values)
 
     def _weigh(self, name: str, point: tuple[float, ...]) -> None:
         if any(_dominates(member, point) for member in self.members.values()):

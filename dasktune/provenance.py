@@ -36,10 +36,10 @@ def place(worker: str) -> dict[str, Any]:
 
 def device() -> str:
     """Name the device that torch would train on: ``"cuda:0 (NVIDIA H100)"`` or ``"cpu"``."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        return f"cuda:0 ({torch.cuda.get_device_name(0)})"
-    return "cpu"
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)  # torch may be half imported
+    if cuda is None or not hasattr(cuda, "is_available") or not cuda.is_available():
+        return "cpu"
+    return f"cuda:0 ({cuda.get_device_name(0)})"
 
 
 def device_in_use() -> str:

@@ -219,7 +219,12 @@ def objective_values(dataset: xr.Dataset) -> Any:
     good = dataset["status"].values == "ok"
     for objective in objective_of(dataset).others:
         name = objective.metric
-        values = seconds_of(dataset) if name == SECONDS else last_values(dataset[name])
+        if name == SECONDS:
+            values = seconds_of(dataset)
+        elif name in dataset:
+            values = last_values(dataset[name])
+        else:  # no trial has come so far
+            values = np.full(len(good), np.nan)
         columns.append(np.where(good, values, np.nan))
     return np.stack(columns, axis=1)
 

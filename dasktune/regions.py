@@ -66,7 +66,8 @@ class Union(Design):
         if not named:
             raise UsageError(f"none of the united designs has all of {', '.join(values)}.")
         homes = {
-            (name, text): [d for d in named if _has(d.space.domains[name], text)] or named
+            (name, text): [d for d in named if _has(d, name, text)]
+            or [d for d in named if d.kind != "explicit"]
             for name, texts in values.items()
             for text in texts
         }
@@ -74,7 +75,12 @@ class Union(Design):
         for design in named:
             own = {n: [t for t in texts if design in homes[n, t]] for n, texts in values.items()}
             if all(own.values()):
-                designs.append(design.override(own))
+                try:
+                    designs.append(design.override(own))
+                except UsageError:
+                    # A list may have each of the values, but no config with all of them.
+                    if design.kind != "explicit":
+                        raise
         if not designs:
             words = " ".join(f"{name}={','.join(texts)}" for name, texts in values.items())
             raise UsageError(f"none of the united designs has {words}.")
@@ -149,15 +155,19 @@ def union(*designs: Design | Space) -> Design:
     return Union(Space(**domains), "union", designs=tuple(found))
 
 
-def _has(domain: Domain, text: str) -> bool:
-    """Say whether a value that was typed is one of a domain's."""
+def _has(design: Design, name: str, text: str) -> bool:
+    """Say whether a value that was typed is one that a design's trials may have."""
+    domain = design.space.domains[name]
     try:
         value = domain.read(text)
     except SpaceError:
         return False
-    if isinstance(domain, (Interval, Integers)):
+    points: Sequence[object] | None = domain.points()
+    if design.kind == "explicit" and name not in design.space.replicates:
+        points = [config[name] for config in design.configs if name in config]
+    if points is None and isinstance(domain, (Interval, Integers)):
         return isinstance(value, (int, float)) and domain.low <= value <= domain.high
-    return any(type(value) is type(p) and value == p for p in domain.points() or ())
+    return any(type(value) is type(p) and value == p for p in points or ())
 
 
 def _merged(name: str, domains: Sequence[Domain]) -> Domain:

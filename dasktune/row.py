@@ -37,6 +37,8 @@ class Row:
         Where it is, or was, trained, and the file that takes what it prints.
     version : str
         What code, variables and data it is trained with; see `dasktune.keys.version`.
+    searched : str
+        The variable that a search chooses, which the version leaves out.
     epoch, epochs : int or None
         Epochs reported so far, and in all.
     value : float or None
@@ -60,6 +62,7 @@ class Row:
     device: str = ""
     log: str = ""
     version: str = ""
+    searched: str = ""
     epoch: int = 0
     epochs: int | None = None
     value: float | None = None

@@ -53,8 +53,16 @@ class Stamp:
 
     @property
     def training_seconds(self) -> float:
-        """How long a training took from its first epoch on, whatever it went on from."""
-        return float(self.body.get("training_seconds", self.seconds))
+        """How long a training took from its first epoch on, whatever it went on from.
+
+        What was written before stamps told of it is taken to have been as slow in the epochs
+        that it went on from.
+        """
+        body = self.body
+        if "training_seconds" in body or not body.get("resumed_at"):
+            return float(body.get("training_seconds", self.seconds))
+        epochs, resumed = body["result"]["curve"]["epochs"], body["resumed_at"]
+        return float(self.seconds * epochs / max(1, epochs - resumed))
 
     @classmethod
     def of(

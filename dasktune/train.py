@@ -87,7 +87,7 @@ def _attempt(job: Job, emit: Emit, debug: bool, alone: str) -> Outcome | None:
             if not welcome:
                 raise Interrupted
             where = {"worker": job.worker, "log": f"{folder}/log.txt"}
-            told = {**where, "version": job.version}
+            told = {**where, "version": job.version, "searched": job.task.searched}
             emit({"event": "started", "target": job.task.target, **told})
             pipeline = recipe_pipeline(job.store, job.task.sources, "train", job.task.code)
             trial = job.trial(pipeline, emit, beat)

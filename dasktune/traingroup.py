@@ -175,6 +175,7 @@ class _GroupNode:
             threads(pipeline.threads),
         ):
             where = {"worker": self.worker, "log": f"{scratch}/log.txt"}
+            where["searched"] = task.searched
             versions = {name: job.version for name, job in by_id.items()}
             events = _Events(self.emit, where, versions)
             trials = [job.trial(pipeline, events, beat) for job in jobs]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dasktune.pareto import fronts, order
+from dasktune.pareto import Front, fronts, order
 
 
 def peeled(points):
@@ -65,3 +65,19 @@ def test_within_a_front_the_first_are_far_apart():
 def test_equal_points_stand_in_the_order_in_which_they_came():
     """Whatever their number."""
     assert order([(1.0, 1.0)] * 4) == [0, 1, 2, 3]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 8), st.tuples(st.integers(0, 3), st.integers(0, 3))), max_size=30
+    )
+)
+def test_a_front_that_is_kept_up_to_date_is_that_of_the_definition(puts):
+    """Whether points are new, put again, better than before, or worse."""
+    front, points = Front(), {}
+    for number, point in puts:
+        front.put(str(number), point)
+        points[str(number)] = point
+        first = fronts(list(points.values())) == 1
+        expected = {name for name, on_it in zip(points, first, strict=True) if on_it}
+        assert set(front.members) == expected

@@ -79,6 +79,17 @@ def test_intervals_are_united_to_one_that_holds_both():
         dt.Optuna(3).start(Draws.of(both, 0), 9)
 
 
+def test_a_value_is_only_of_the_designs_whose_trials_may_have_it():
+    """Not of an interval between whose points it lies, nor of a list without it."""
+    listed = dt.Space(lr=dt.choice(0.25))
+    spread = dt.Space(lr=dt.uniform(0, 1, points=3))
+    chosen = dt.Space(lr=dt.choice(0.5, 0.75)).explicit([{"lr": 0.5}])
+    united = dt.union(listed, spread, chosen)
+    assert [t.config.lr for t in united.override({"lr": ["0.25"]}).trials()] == [0.25]
+    assert [t.config.lr for t in united.override({"lr": ["0.5"]}).trials()] == [0.5]
+    assert {t.config.lr for t in united.override({"lr": ["0.75"]}).trials()} == {0.75}
+
+
 def test_a_region_is_added_and_nothing_is_trained_again(project):
     """With a hyperparameter of its own; the dataset holds the union."""
     project.make()

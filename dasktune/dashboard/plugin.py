@@ -62,7 +62,8 @@ class Followed:
                         for epoch, value in zip(epochs, values, strict=True):
                             self._put(trial, metric, epoch + 1, value)
             elif event["event"] == "rung":
-                self._index = {trial: i for i, trial in enumerate(self.board.rows)}
+                for trial in event["trials"]:
+                    self._index.setdefault(trial, len(self._index))
                 for curves in self.curves.values():
                     curves.grow(len(self._index))
 

@@ -102,17 +102,23 @@ class Versions:
     ----------
     bodies : iterable of dict
         The bodies of all stamps, and the records of failures.
+    searched : iterable of str
+        The variables that searches choose which train now.
     """
 
-    def __init__(self, bodies: Iterable[dict[str, Any]]) -> None:
-        self._variables = sorted({"", *(str(body.get("searched", "")) for body in bodies)})
+    def __init__(self, bodies: Iterable[dict[str, Any]], searched: Iterable[str] = ()) -> None:
+        known = (str(body.get("searched", "")) for body in bodies)
+        self._variables = sorted({"", *searched, *known})
         self._known: dict[Any, dict[str, str]] = {}
         self._searched: dict[str, str] = {}
 
-    def name(self, body: dict[str, Any]) -> str:
-        """Name the version of a stamp or record."""
+    def name(self, body: dict[str, Any], wanted: str = "") -> str:
+        """Name the version of a stamp or record: its own, or another of its that begins so."""
         names = self._names(body)
-        return names[str(body.get("searched", ""))]
+        own = names[str(body.get("searched", ""))]
+        if not wanted or own.startswith(wanted):
+            return own
+        return next((name for name in names.values() if name.startswith(wanted)), own)
 
     def has(self, version: str, body: dict[str, Any]) -> bool:
         """Say whether a stamp or record is of a version."""

@@ -19,7 +19,7 @@ from dasktune.history import costs
 from dasktune.objective import Objective
 from dasktune.ranking import with_front
 from dasktune.reading.ended import Ended, Versions, budget_of, by_trial, read_failures, read_stamps
-from dasktune.reading.training import read_running
+from dasktune.reading.training import Running, read_running
 from dasktune.recipe import read_codes
 from dasktune.source import Sources
 from dasktune.stamp import Stamp
@@ -65,26 +65,28 @@ def read_partial(store: Store, wanted: str = "") -> xr.Dataset:
 def _read(store: Store, wanted: str) -> xr.Dataset:
     stamps, damaged = read_stamps(store)
     records, running = list(read_failures(store)), list(read_running(store))
-    versions = Versions([*(stamp.body for stamp in stamps), *records])
+    bodies = [*(stamp.body for stamp in stamps), *records]
+    versions = Versions(bodies, [trial.searched for trial in running])
     if wanted:
         stamps = [stamp for stamp in stamps if versions.fits(wanted, stamp.body)]
         running = [trial for trial in running if trial.version.startswith(wanted)]
     if not stamps and not running:
         reason = f"; {damaged[0]}" if damaged else ""
         raise StoreError(f"no results in {store.root}{reason}. Make some with 'dasktune make'.")
-    chosen = running[0].version if running else versions.name(stamps[-1].body)
+    chosen = running[0].version if running else versions.name(stamps[-1].body, wanted)
     objective = running[0].objective if running else _objective(store, stamps[-1].body)
     stamps = [stamp for stamp in stamps if versions.has(chosen, stamp.body)]
     searched = versions.searched(chosen)
     failed = [Ended.failed(r) for r in records if versions.has(chosen, r)]
     well = [Ended.well(of_trial) for of_trial in by_trial(stamps, searched).values()]
     rows = {ended.spec.id: ended for ended in (*failed, *well)}
-    going = []
+    training: dict[str, Running] = {}
     for trial in running:
         row = rows.get(trial.spec.id)
         if trial.version == chosen and (row is None or not row.stamps):
             rows.pop(trial.spec.id, None)  # it failed before, and is tried again
-            going.append(trial)
+            training.setdefault(trial.spec.id, trial)  # two runs may train it
+    going = list(training.values())
     ordered = sorted(rows.values(), key=lambda row: (row.when, row.spec.id))
     specs = [*(row.spec for row in ordered), *(trial.spec for trial in going)]
     made: list[Sequence[Stamp]] = [*(row.stamps for row in ordered), *(() for _ in going)]

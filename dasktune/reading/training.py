@@ -31,6 +31,8 @@ class Running:
         The trial.
     version : str
         Of its code, variables and data.
+    searched : str
+        The variable that a search chooses; empty without one.
     objective : Objective
         The run's.
     seconds : float
@@ -41,6 +43,7 @@ class Running:
 
     spec: TrialSpec
     version: str
+    searched: str
     objective: Objective
     seconds: float
     curve: dict[str, Any]
@@ -66,6 +69,7 @@ def read_running(store: Store) -> Iterator[Running]:
                 yield Running(
                     KnownSpec.of(row.id, row.axes, board.replicate),
                     row.version,
+                    row.searched,
                     board.objective,
                     max(0.0, time.time() - (row.since or time.time())),
                     dense(curves.get(row.id, {})),
