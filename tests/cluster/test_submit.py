@@ -36,7 +36,7 @@ def jobs(driver):
 def test_the_page_on_slurm_can_be_followed_from_the_login_node_to_the_result(
     driver, slurm, monkeypatch
 ):
-    """Line by line; only this site's memory and addresses are not those of the page."""
+    """Line by line; only this site's size and addresses are not those of the page."""
     monkeypatch.setenv("DASK_DASKTUNE__CLUSTER__SLURM__HOST", "127.0.0.1")
     monkeypatch.setenv("DASK_DASKTUNE__CLUSTER__SLURM__DRIVER_MEMORY", "1GB")
     monkeypatch.setenv("DASK_DASKTUNE__CLUSTER__SLURM__MEMORY", "1GB")
@@ -44,7 +44,8 @@ def test_the_page_on_slurm_can_be_followed_from_the_login_node_to_the_result(
     text = driver.file.read_text().replace('objective="min loss"', mine)
     (driver.path / "pipeline.py").write_text(text)
     page = (Path(__file__).parent.parent.parent / "docs" / "how-to" / "slurm.md").read_text()
-    block = page.partition("```sh\n")[2].partition("```")[0].replace("memory=16GB", "memory=1GB")
+    block = page.partition("```sh\n")[2].partition("```")[0]
+    block = block.replace("memory=16GB", "memory=1GB").replace("-j 32", "-j 2")
     told = {}
     for line in block.splitlines():
         words = shlex.split(line, comments=True)
