@@ -69,6 +69,7 @@ class Board:
         self.most_running = 0
         self._counts: Counter[str] = Counter()
         self._running: dict[str, None] = {}  # in the order of their start
+        self._objectives = objective.all  # asked for at each row of each curve
         self._spent = [0, 0.0]  # trials that ended in this run, and their seconds
 
     @classmethod
@@ -166,8 +167,11 @@ class Board:
             known = row.epoch_seconds
             row.epoch_seconds = each if known is None else 0.7 * known + 0.3 * each
         row.epoch, row.reported = max(epoch, row.epoch), time
-        told = [event["metrics"].get(o.metric) for o in self.objective.all]
-        self._set(row, told)
+        metrics = event["metrics"]
+        if self.objective.others:
+            self._set(row, [metrics.get(o.metric) for o in self._objectives])
+        elif (value := metrics.get(self.objective.metric)) is not None:
+            row.value = value
 
     def _finished(self, outcome: Any, now: float) -> None:
         if outcome.target in self.stages:
@@ -216,13 +220,13 @@ class Board:
 
     def _may_be_on_front(self, row: Row) -> None:
         values = [value for value in row.values if value is not None and math.isfinite(value)]
-        if len(values) == len(self.objective.all):
-            signs = [objective.sign for objective in self.objective.all]
+        if len(values) == len(self._objectives):
+            signs = [objective.sign for objective in self._objectives]
             self.front.put(row.id, [s * value for s, value in zip(signs, values, strict=True)])
 
     def leaders(self) -> list[tuple[str, tuple[float, ...]]]:
         """List the trials on the front, with their values, the best in the first one first."""
-        signs = [objective.sign for objective in self.objective.all]
+        signs = [objective.sign for objective in self._objectives]
         ranked = sorted(self.front.members.items(), key=lambda member: member[1], reverse=True)
         return [
             (name, tuple(s * value for s, value in zip(signs, point, strict=True)))

@@ -9,9 +9,9 @@ from typing import Any
 
 from dasktune.config import Value
 from dasktune.domain import Domain
-from dasktune.interval import Interval
 from dasktune.pipeline import Pipeline
 from dasktune.source import Sources
+from dasktune.wording import in_words
 
 
 def facts_of(pipeline: Pipeline, sources: Sources) -> dict[str, Any]:
@@ -56,23 +56,4 @@ def _domain(domain: Domain) -> dict[str, Any]:
     fields = {
         k: v for k, v in dataclasses.asdict(domain).items() if k not in ("conditions", "neutral")
     }
-    return {"domain": type(domain).__name__, **fields, "text": _text(domain)}
-
-
-def _text(domain: Domain) -> str:
-    """Write a domain as a user would, with the conditions under which it exists."""
-    points = domain.points()
-    if isinstance(domain, Interval):
-        scale = "log-uniform" if domain.log else "uniform"
-        text = f"{scale} from {domain.low:g} to {domain.high:g}"
-        text += f", {len(points)} points" if points else ""
-    elif points is not None and len(points) <= 12:
-        text = ", ".join(str(point) for point in points)
-    else:
-        low, high = getattr(domain, "low", "?"), getattr(domain, "high", "?")
-        text = f"whole numbers from {low} to {high}" + (
-            ", on a log scale" if getattr(domain, "log", False) else ""
-        )
-    for parent, values in domain.conditions.items():
-        text += f"; where {parent} is {' or '.join(str(value) for value in values)}"
-    return text
+    return {"domain": type(domain).__name__, **fields, "text": in_words(domain)}

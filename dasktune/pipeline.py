@@ -18,6 +18,7 @@ from dasktune.objective import SECONDS, Objective
 from dasktune.replicate import Folds
 from dasktune.search import Strategy
 from dasktune.space import Space
+from dasktune.wording import in_words
 
 SEARCHED = ("budget", "bracket", "rung", "stopped", "spent", "parent", "began")
 """Coordinates that the dataset of a search has on ``trial``."""
@@ -298,13 +299,13 @@ class Pipeline:
         return Dag(self.inputs, [spec.id for spec in self.trials()])
 
     def _repr_html_(self) -> str:
-        space = [(name, repr(domain)) for name, domain in self.space.domains.items()]
+        space = [(name, in_words(domain)) for name, domain in self.space.domains.items()]
         recipes = [
             ("objective", str(self.objective)),
             ("resources", ", ".join(f"{k}={v:g}" for k, v in self.resources.items())),
             *((f"{role}()", _settings(values)) for role, values in self.variables.items()),
         ]
-        return box("Pipeline", self.design.describe(), table(space), table(recipes))
+        return box("Pipeline", self.describe(), table(space), table(recipes))
 
     def __repr__(self) -> str:
         return f"<Pipeline: {self.design.describe()}, {self.objective}>"

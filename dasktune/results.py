@@ -19,6 +19,9 @@ ON_TRIAL = (
 )
 """Coordinates on ``trial`` that are no hyperparameters."""
 
+OF_A_SEARCH = ("spent", "stopped", "parent", "began")
+"""Those that the dataset of a search has besides, with ``budget``, and tables show."""
+
 VARYING = ("seconds", "training_seconds", "finished", "worker", "device")
 """Those of them that differ from run to run."""
 
@@ -185,7 +188,7 @@ def trials_table(dataset: xr.Dataset) -> pd.DataFrame:
             columns[str(name)] = last_values(variable)
         elif variable.dims == ("trial",):
             columns[str(name)] = variable.values
-    for name in ("objective", *ON_TRIAL[1:]):
+    for name in ("budget", "objective", *ON_TRIAL[1:], *OF_A_SEARCH):
         if name in dataset.coords:
             columns[name] = dataset[name].values
     return pd.DataFrame(columns)

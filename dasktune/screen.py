@@ -20,6 +20,7 @@ MOST_LEADERS = 5
 """Trials that are shown of a front."""
 MOST_FAILURES = 3
 _WIDTH = 30  # of the bar
+_WIDE = 100  # of a terminal that has room for more
 _STYLES = {"done": "green", "kept": "dark_green", "running": "cyan", "failed": "red"}
 _STAGE_STYLES = {"waiting": "dim", "running": "cyan", "failed": "red"}
 
@@ -36,12 +37,22 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def count_words(board: Board) -> list[tuple[str, str]]:
-    """Name the trials in each state, with a style: ``("12 running", "cyan")``."""
+def count_words(board: Board, *, kinds: bool = True) -> list[tuple[str, str]]:
+    """Name the trials in each state, with a style: ``("12 running", "cyan")``.
+
+    Parameters
+    ----------
+    board : Board
+        What is known of the run.
+    kinds : bool, default True
+        Whether failures are counted by their kinds as well.
+    """
     words = []
     for state, n in board.counts().items():
-        kinds = count_kinds([row.failure for row in board.failures()]) if state == "failed" else ""
-        text = f"{n} {state} ({kinds})" if kinds else f"{n} {state}"
+        text = f"{n} {state}"
+        if kinds and state == "failed":
+            counted = count_kinds([row.failure for row in board.failures()])
+            text += f" ({counted})" if counted else ""
         words.append((text, _STYLES.get(state, "dim")))
     return words
 
@@ -92,7 +103,7 @@ def draw(board: Board, now: float, width: int = 100, *, failures: bool = False) 
     """
     stages = Table.grid(padding=(0, 2))
     for name in STAGES:
-        stages.add_row(*_stage(board, name))
+        stages.add_row(*_stage(board, name, width))
     parts: list[Any] = [stages]
     running = list(board.running())
     if running:
@@ -129,7 +140,7 @@ def _foot(board: Board, now: float) -> Iterator[tuple[str, str]]:
         yield f"dashboard  {board.dashboard}", "dim"
 
 
-def _stage(board: Board, name: str) -> tuple[Text, Text, Text]:
+def _stage(board: Board, name: str, width: int) -> tuple[Text, Text, Text]:
     if name == "trained":
         counts = board.counts()
         total = max(1, sum(counts.values()))
@@ -142,7 +153,7 @@ def _stage(board: Board, name: str) -> tuple[Text, Text, Text]:
         bar.append("━" * (_WIDTH - drawn), "bright_black")
         ended = sum(counts.get(state, 0) for state in ("kept", "done"))
         words = Text(f"{ended}/{sum(counts.values())}")
-        for text, style in count_words(board):
+        for text, style in count_words(board, kinds=width >= _WIDE):
             if not text.endswith((" done", " waiting")):
                 words.append(f", {text}", style)
         return Text(name), bar, words

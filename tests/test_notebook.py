@@ -64,12 +64,14 @@ def test_without_a_notebook_there_is_no_display():
 
 def test_pipeline_plan_and_summary_show_themselves(project):
     """As HTML in which no text of the user is markup."""
-    project.edit("b=dt.choice(3, 4)", 'b=dt.choice(3, 4), word=dt.choice("<script>")')
+    words = 'b=dt.choice(3, 4), word=dt.choice("<script>"), c=dt.log_uniform(0.1, 0.2, points=1)'
+    project.edit("b=dt.choice(3, 4)", words)
     (project.folder / "fail-1-4").touch()
     sweep = project.sweep()
     shown = sweep.pipeline._repr_html_()
     assert "max score" in shown
     assert "epochs=2" in shown
+    assert "log-uniform from 0.1 to 0.2, 1 points" in shown
     assert "<script>" not in shown
     assert "4 never trained" in sweep.plan()._repr_html_()
     summary = dt.make(sweep, None, dt.Options(cluster="none", keep_going=True))

@@ -61,7 +61,8 @@ def test_a_sweep_has_a_front_and_no_best(several, run_cli, tmp_path):
         dt.best(dataset, "scor")
     results = dt.open(several.root)
     assert results.front()["a"].tolist() == [3, 2, 1]
-    assert "best score" in repr(results)
+    assert repr(results) == "<Results: 6 trials, front of 3 in (max score, min size)>"
+    assert "<th>mean size</th>" in results._repr_html_()
     board = results.leaderboard()
     assert board["front"].tolist() == [1, 1, 1, 2, 2, 2]
     assert board["mean size"].tolist() == [3, 2, 1, 4, 3, 2]

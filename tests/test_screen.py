@@ -74,6 +74,7 @@ def test_failures_are_told_with_their_kind():
     """In the counts, and where it is asked for with the error."""
     made = board("max accuracy", 1)
     assert "1 failed (1 hang)" in text(made, 100)
+    assert "hang" not in text(made, 80)
     assert "no report" not in text(made, 100)
     assert "failed  x=bad  hang: no report for 3 s" in text(made, 100, failures=True)
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from dasktune.errors import UsageError, did_you_mean
-from dasktune.ranking import Best, best, by_first, leaderboard
+from dasktune.ranking import Best, best, leaderboard
 from dasktune.reading import selection, statistics
 from dasktune.reading.opening import read, required_store
-from dasktune.results import hyperparameters, objective_of, to_grid, trials_table
+from dasktune.results import objective_of, to_grid, trials_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -220,23 +220,24 @@ class Results:
         return load_model(self.folder(trial), **options)
 
     def __repr__(self) -> str:
-        winner = best(by_first(self.dataset))
+        objective = objective_of(self.dataset)
         text = f"<Results: {self.dataset.sizes['trial']} trials"
-        if winner is not None:
-            text += f", best {objective_of(self.dataset).metric} {winner.mean:.5g}"
+        if objective.others:
+            text += f", front of {(self.leaderboard()['front'] == 1).sum()} in ({objective})"
+        elif (winner := best(self.dataset)) is not None:
+            text += f", best {objective.metric} {winner.mean:.5g}"
         return text + (", partial>" if self.partial else ">")
 
     def _repr_html_(self) -> str:
         from html import escape
 
-        verdict = self.verdict()
-        names = hyperparameters(self.dataset)
         lines = [f"<b>{escape(repr(self))}</b>"]
+        verdict = None if objective_of(self.dataset).others else self.verdict()
         if verdict is not None:
             lines.append(escape(f"{objective_of(self.dataset).metric} {verdict.interval}"))
             lines += [escape(note) for note in verdict.notes]
-        columns = [*names, "mean", "sd", "n", "seconds"]
-        table = self.leaderboard(10)[columns].to_html(index=False, border=0, na_rep="")
+        board = statistics.for_people(self.dataset, self.leaderboard(10))
+        table = board.to_html(index=False, border=0, na_rep="")
         return "<br>".join(lines) + str(table)
 
 

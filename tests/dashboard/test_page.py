@@ -107,8 +107,8 @@ def client():
 class Running:
     """A sweep that is made in another thread, and holds in the middle."""
 
-    def __init__(self, folder: Path, client: Client) -> None:
-        (folder / "page.py").write_text(PIPELINE.replace("@folder@", str(folder)))
+    def __init__(self, folder: Path, client: Client, pipeline: str = PIPELINE) -> None:
+        (folder / "page.py").write_text(pipeline.replace("@folder@", str(folder)))
         self.hold = folder / "hold"
         self.hold.touch()
         self.root = folder / "dist" / "page"
@@ -251,6 +251,38 @@ def test_of_two_sweeps_on_one_scheduler_each_can_be_looked_at(tab, client, runni
         assert tab.errors == []
     finally:
         second.end()
+
+
+def test_trials_that_a_search_adds_are_rows_and_curves_with_all_objectives(tab, client, tmp_path):
+    """While somebody looks; and the front is what the values say."""
+    objectives = 'objective=("max score", "min loss"), budget="epochs"'
+    search = f"{objectives}, search=dt.SuccessiveHalving(6, min_epochs=1)"
+    sweep = Running(tmp_path, client, PIPELINE.replace('objective="max score"', search))
+    try:
+        tab.open(sweep.dashboard, height=1700)
+        tab.wait(f"{TABLE}.trial.length > 0")
+    finally:
+        assert sweep.end().exit_code == 0
+    dataset = dt.open_results(sweep.root)
+    count = dataset.sizes["trial"]
+    states = f"{TABLE}.state.filter(s => s == 'done' || s == 'failed')"
+    tab.wait("Bokeh.documents[0].get_model_by_name('head').text.includes('>over ')")
+    longest = f"Math.max(...{TABLE}.epoch.filter(e => e)) == {int(dataset.budget.max())}"
+    tab.wait(f"{states}.length == {count} && {longest}")  # the table comes after the head
+    table = tab.run(TABLE)
+    assert sorted(table["trial"]) == sorted(dataset.trial.values.tolist())
+    columns = (table["trial"], table["value 0"], table["value 1"])
+    shown = {trial: values for trial, *values in zip(*columns, strict=True)}
+    for trial in dataset.trial.values[dataset.status.values == "ok"].tolist():
+        row = dataset.sel(trial=trial)
+        expected = [float(row[name].dropna("epoch")[-1]) for name in ("score", "loss")]
+        assert shown[trial] == pytest.approx(expected)
+    drawn = tab.run("""(() => { const plot = Bokeh.documents[0].get_model_by_name("curves");
+      return [...new Set(plot.renderers.flatMap(r => r.data_source.data.trial || []))] })()""")
+    assert set(drawn) >= set(dataset.trial.values[dataset.status.values == "ok"].tolist())
+    assert "on the front: score" in tab.text()
+    tab.screenshot(tmp_path / "search.png")
+    assert tab.errors == []
 
 
 def test_the_menu_of_dasks_own_pages_leads_to_it(tab, client, running):

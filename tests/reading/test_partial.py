@@ -75,7 +75,9 @@ def test_all_rungs_of_a_search_are_in_its_partial_results(search):
     assert partial.dataset.sizes == whole.sizes
     same(whole, partial.dataset)
     assert partial.best() == dt.best(whole)
-    assert search.cli("results", "--partial", "--trials").code == 0
+    for where in ([], ["--partial"]):
+        told = search.cli("results", "--trials", "--json", "--where", "budget > 1", *where)
+        assert sorted(row["budget"] for row in json.loads(told.out)) == [3, 3, 9]
 
 
 def test_a_population_has_its_parents_before_it_is_collated(search):
