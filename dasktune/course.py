@@ -105,8 +105,7 @@ class Course:
         self._record = record
         self._numbers: dict[Config, int] = {}
         self._left: list[Job] = []  # what an earlier run has asked for and not been told
-        for ask in self._search.past():
-            self._take(ask, begin=False)
+        self._take_up()
         if record is not None:
             self._repeat(record)
 
@@ -155,8 +154,26 @@ class Course:
         """Whether all that was asked for was told; the search is over if it asks no more."""
         return not self._wishes
 
+    def _take_up(self) -> None:
+        """Tell of what an earlier run may have asked for, as far as the files say that it did.
+
+        A budget was asked for if its very own result is there, and so was all before it.
+        """
+        past = list(self._search.past())
+        reached: dict[Config, int] = {}
+        for ask in past:
+            specs = self._pipeline.design.replicated(ask.config, ask.replicates, ask.parent)
+            if all([self._found(spec, ask.budget, exactly=True) for spec in specs]):
+                reached[ask.config] = max(ask.budget, reached.get(ask.config, 0))
+        for ask in past:
+            if ask.budget <= reached.get(ask.config, 0):
+                self._take(ask, begin=False)
+
     def _take(self, ask: Ask, *, begin: bool = True) -> list[Job]:
-        """Look for what is asked for; tell it if it is all there, else give what is missing."""
+        """Look for what is asked for; tell it if it is all there, else give what is missing.
+
+        What may have been asked for before, if it is not there, is left until it is asked for.
+        """
         search = self._pipeline.search
         if search is not None and search.exploits and not self._pipeline.budget_of(ask.config):
             raise SearchError(
@@ -165,8 +182,7 @@ class Course:
                 "not stretch over them (constant or step), or fix its horizon."
             )
         specs = self._pipeline.design.replicated(ask.config, ask.replicates, ask.parent)
-        # Of what may have been asked for, each budget is looked for by itself.
-        missing = [s for s in specs if not self._found(s, ask.budget, exactly=not begin)]
+        missing = [s for s in specs if not self._found(s, ask.budget)]
         if missing and not begin:
             return []
         for spec in specs:

@@ -108,6 +108,7 @@ class _Drive:
         self.flying: dict[str, Job] = {}  # by the trial's id: one budget at a time
         self.later: dict[str, list[Job]] = {}
         self.failed = False
+        self.made: list[str] = []  # targets that were trained, once for each budget
 
     def through(self, hand: Hand) -> None:
         """Make the stages one after the other."""
@@ -118,6 +119,7 @@ class _Drive:
         assert isinstance(planner, SearchPlanner)
         course = planner.course(data, ignoring=self.plan.request.always_make, writing=True)
         self._train(course, hand, data)
+        course = self._told_again(course, planner, hand, data)
         good = course.complete and (self.options.ignore_errors or not self.failed)
         if "collated" in self.targets and good and not self.run.stopping():
             self._collate(planner, course, hand)
@@ -154,6 +156,24 @@ class _Drive:
         search = self.sweep.pipeline.search
         assert search is not None
         return 0 if search.remembers else hand.ahead
+
+    def _told_again(
+        self, course: Course, planner: SearchPlanner, hand: Hand, data: Outcome
+    ) -> Course:
+        """Let a search that depends on the order look at the results in that of the files.
+
+        So the next plan will, too, and finds nothing to be done.
+        """
+        search = self.sweep.pipeline.search
+        assert search is not None
+        while not (search.synchronous or search.remembers or self.failed or self.run.stopping()):
+            before = len(self.made)
+            planner.forget()
+            course = planner.course(data)
+            self._train(course, hand, data)
+            if len(self.made) == before:
+                break
+        return course
 
     @property
     def _synchronous(self) -> bool:
@@ -213,6 +233,7 @@ class _Drive:
         job = self.flying.pop(outcome.target.removeprefix("trained/"))
         if outcome.status != "skipped":
             self.took(outcome)
+            self.made.append(outcome.target)
         if outcome.status in ("ok", "failed", "stopped"):
             self.failed |= outcome.status != "ok"
             course.ended(job, outcome)

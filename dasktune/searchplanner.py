@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from dasktune.config import TrialSpec
@@ -53,6 +53,7 @@ class SearchPlanner(Planner):
         known = {*(rung.budget for rung in rungs), pipeline.max_epochs, told}
         self._budgets = sorted(budget for budget in known if isinstance(budget, int))
         self._at: dict[int, Planner] = {}
+        self._others: dict[str, set[int]] = {}  # by trial: for how long others have trained it
 
     def plan(self, request: Request) -> Plan:
         """Make the plan.
@@ -161,22 +162,20 @@ class SearchPlanner(Planner):
         A training that goes on from a shorter one begins as that did, so that it will do, too;
         but where others may begin from its checkpoint at the budget, that must be there.
         """
-        longer = [b for b in self._budgets if b > budget and not exactly]
-        goes_on = bool(longer) and bool(self.pipeline.budget_of(spec.config))
+        goes_on = not exactly and bool(self.pipeline.budget_of(spec.config))
         if goes_on and self.pipeline.search is not None and self.pipeline.search.exploits:
             at = self.at(budget)
             saved = at._saved(spec, at._train_parts(spec, data))
             goes_on = saved is not None and saved.epoch == budget
-        for found in [budget, *longer] if goes_on else [budget]:
+        for found in self._and_longer(spec, budget, data) if goes_on else [budget]:
             key = key_of("train", self.at(found)._train_parts(spec, data))
             try:
                 stamp = self.store.stamp(self.store.trained(spec.id, key))
             except StampError:
                 continue
             if stamp is not None:
-                body = stamp.body
                 values = self.pipeline.objective.values(
-                    body["result"]["curve"],
+                    stamp.body["result"]["curve"],
                     stamp.training_seconds,
                     budget if self.pipeline.budget else None,
                 )
@@ -191,6 +190,41 @@ class SearchPlanner(Planner):
                 )
                 return Result(outcome, found)
         return None
+
+    def _and_longer(self, spec: TrialSpec, budget: int, data: str) -> Iterator[int]:
+        """Give the budgets whose results will do, the shortest first: rungs, and those of others.
+
+        Another sweep's may be no rung of this search; beyond the longest one none counts. An
+        asynchronous search, which is told again in another order, keeps to its own rungs.
+        """
+        yield budget
+        assert self.pipeline.search is not None
+        if not self.pipeline.search.synchronous:
+            self._others[spec.id] = set()
+        if spec.id not in self._others:
+            self._others[spec.id] = {
+                epochs
+                for key in self._listing("trained").get(spec.id, ())
+                if 0 < (epochs := self._epochs_of(spec, key, data)) <= self.pipeline.max_epochs
+            }
+        yield from sorted(b for b in {*self._budgets, *self._others[spec.id]} if b > budget)
+
+    def _epochs_of(self, spec: TrialSpec, key: str, data: str) -> int:
+        """Tell for how many epochs a result was trained; 0 if it is of another training."""
+        try:
+            stamp = self.store.stamp(self.store.trained(spec.id, key))
+        except StampError:
+            return 0
+        epochs = stamp.body["variables"].get(self.pipeline.budget) if stamp is not None else None
+        if not isinstance(epochs, int):
+            return 0
+        ours = key_of("train", self.at(epochs)._train_parts(spec, data))
+        return epochs if ours == key else 0
+
+    def forget(self) -> None:
+        """Look at the store anew at the next plan."""
+        super().forget()
+        self._others.clear()
 
     def at(self, budget: int) -> Planner:
         """Give a planner of the trials at a budget."""

@@ -84,6 +84,25 @@ def test_a_result_of_a_sweep_is_a_result_of_a_search(search):
     assert trained(search) == {}
 
 
+def test_a_result_that_is_no_rung_stands_for_the_rungs_before_it(search):
+    """And the best goes on from there: its first five epochs are not trained again."""
+    assert search.make("--search", "none", "epochs=5").code == 0
+    assert sum(trained(search).values()) == 9 * 5
+    assert search.make().code == 0
+    assert trained(search) == Counter({f"9/0 {epoch}": 1 for epoch in range(5, 9)})
+    assert search.make("-q").code == 0
+
+
+@pytest.mark.parametrize("every", [2, 3])
+def test_a_search_after_another_one_is_up_to_date(search, every):
+    """Though it depends on the order, which is another one when a plan is made from the files."""
+    assert search.make("--search", "ASHA(9)").code == 0
+    words = ("--search", f"MedianStopping(9, every={every})")
+    assert search.make(*words).code == 0
+    assert search.make(*words, "-q").code == 0
+    assert search.make(*words).out == "dasktune: Nothing to be done for 'all'.\n"
+
+
 def test_replicates_are_judged_by_their_mean(search):
     """A config is trained with all its seeds, or not at all."""
     search.edit("a=dt.choice(*range(1, 10))", "a=dt.choice(*range(1, 10)), seed=dt.replicates(2)")
