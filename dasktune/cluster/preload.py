@@ -11,7 +11,11 @@ import signal
 
 from dasktune.libraries import load, uncollected
 
-signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
+# Ctrl-C is the driver's, and so is what a queue sends to all processes of a job ahead of the end:
+# workers would have nothing to be forked from, and die with the server. They have their own
+# handlers, and the server ends when the driver does.
+for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+    signal.signal(_number, signal.SIG_IGN)
 # Python's own way out takes torch half a second, in which the driver's pipes stay open. Workers
 # clear this when they are forked.
 atexit.register(os._exit, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import dask
@@ -36,6 +37,11 @@ def test_workers_are_forked_from_one_process_that_is_not_the_driver():
             assert set(map(tuple, seen.values())) == {("set after the server was started", "3")}
             loaded = client.run(lambda: "torch._dynamo" in sys.modules)
             assert all(loaded.values())
+            # A queue ends a job with a signal to all of its processes; workers must leave well.
+            for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+                os.kill(min(parents), number)
+            client.restart()
+            assert set(client.run(os.getppid).values()) == parents
     finally:
         del os.environ["DASKTUNE_TEST_LATE"]
 
