@@ -290,7 +290,8 @@ def _run_on_cluster(
     from dasktune.submission import Submission
 
     with connected(sweep, tasks, options, run, watch) as connection:
-        load_ahead(READING)
+        if connection.own:  # its workers are no threads of ours, which may be importing, too
+            load_ahead(READING)
         jobs = None if connection.own else options.jobs
         submission = Submission(connection.client, plan, tasks, run, jobs, took, connection.slots)
         submission.follow(groups_of(sweep, plan, tasks, options, submission.slots))

@@ -231,9 +231,10 @@ class Submission:
 
 def outcomes_of(future: Future, result: Any, names: Sequence[str]) -> list[Outcome]:
     """Tell what became of a node's targets, but for those of which another node tells it."""
-    if future.status == "finished":
-        if isinstance(result, Outcome):
-            return [result]
+    # By the result, not by the status: it may be lost again when the worker that held it leaves.
+    if isinstance(result, Outcome):
+        return [result]
+    if isinstance(result, tuple) and all(isinstance(each, Outcome) for each in result):
         return list(result) if names != ["trained"] else []
     if future.status == "cancelled":
         return []

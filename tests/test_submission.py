@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from types import SimpleNamespace
 
 import pytest
 import xarray as xr
@@ -12,8 +13,10 @@ from distributed import Client, LocalCluster
 import dasktune as dt
 from dasktune import submission
 from dasktune.graph import build
+from dasktune.outcome import Outcome
 from dasktune.plan import Request
 from dasktune.run import Options, make
+from dasktune.submission import outcomes_of
 
 A = [str(number) for number in range(1, 11)]
 
@@ -176,3 +179,12 @@ def test_short_trials_share_a_node_and_keep_their_resources(project):
     assert {str(layer.annotations["resources"]) for layer in layers.values()} == {"{'GPU': 1.0}"}
     priorities = [layers[key].annotations["priority"] for key in keys]
     assert priorities == sorted(priorities, reverse=True)
+
+
+def test_a_result_counts_though_the_worker_that_held_it_has_left_since():
+    """The future is lost again then; what became of the target is known all the same."""
+    lost = SimpleNamespace(status="lost")
+    outcome = Outcome("trained/a=1", "key", "digest")
+    assert outcomes_of(lost, outcome, ["trained/a=1"]) == [outcome]
+    assert outcomes_of(lost, (outcome,), ["trained/a=1", "trained/a=2"]) == [outcome]
+    assert outcomes_of(lost, (outcome,), ["trained"]) == []
