@@ -273,7 +273,7 @@ def test_on_a_cluster_of_others_a_hang_and_a_limit_on_memory_are_told_and_cost_n
         ) as cluster,
         Client(cluster) as client,
     ):
-        options = dt.Options(cluster=client, ignore_errors=True, trial_timeout=4)
+        options = dt.Options(cluster=client, ignore_errors=True, trial_timeout=6)
         first = dt.make(sweep("fine", "stuck"), options=options, observe=events.append)
         client.wait_for_workers(1)
         second = dt.make(sweep("hog"), options=options, observe=events.append)
@@ -282,7 +282,7 @@ def test_on_a_cluster_of_others_a_hang_and_a_limit_on_memory_are_told_and_cost_n
     assert found["fine"].status == "ok", found["fine"]
     assert found["hog"].status == "ok", found["hog"]
     assert found["stuck"].failure == Kind.HANG
-    assert re.match(r"no report for 4 s; it hung at ugly.py:\d+ in train", found["stuck"].error)
+    assert re.match(r"no report for 6 s; it hung at ugly.py:\d+ in train", found["stuck"].error)
     assert [setback["kind"] for setback in ugly.body("hog")["setbacks"]] == ["out of memory"]
     log = (ugly.error("stuck")["folder"] / "log.txt").read_text()
     assert "about to hang" in log
@@ -314,7 +314,7 @@ def test_a_hang_and_the_kernels_kill_for_want_of_memory_are_told_of_their_trials
 ):
     """A real one each: what took too much memory is tried once more alone; a hang fails."""
     ugly.space("fine", "hog", "stuck")
-    words = ("-j2", "--cluster", "local", "-i", "--trial-timeout", "4")
+    words = ("-j2", "--cluster", "local", "-i", "--trial-timeout", "6")
     done = ugly.make(*words, within=little_memory)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "trained 2 of 3 trials, 1 failed (1 hang)" in done.stdout
@@ -322,7 +322,7 @@ def test_a_hang_and_the_kernels_kill_for_want_of_memory_are_told_of_their_trials
     assert ugly.body("hog")["setbacks"] == [{"kind": "out of memory", "evidence": killed}]
     assert "setbacks" not in ugly.body("fine")
     assert re.match(
-        r"no report for 4 s; it hung at ugly.py:\d+ in train", ugly.error("stuck")["error"]
+        r"no report for 6 s; it hung at ugly.py:\d+ in train", ugly.error("stuck")["error"]
     )
 
 

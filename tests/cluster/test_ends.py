@@ -161,7 +161,7 @@ class Fate:
         return True
 
 
-@pytest.mark.parametrize("seed", os.environ.get("DASKTUNE_SEEDS", "7").split())
+@pytest.mark.parametrize("seed", os.environ.get("DASKTUNE_SEEDS", "2").split())
 def test_whatever_befalls_the_jobs_of_a_sweep_the_result_is_the_same(driver, slurm, mortal, seed):
     """Bit for bit; nothing fails, and no epoch behind a checkpoint is trained twice."""
     driver.write(checkpoint_every=0)
