@@ -28,6 +28,8 @@ SHARE = 0.02
 """Of the scheduler's time that all browsers together may take."""
 EVERY = 1.0
 """Least number of seconds between two updates."""
+SLEEPS = 5.0
+"""Seconds without a word after which a browser takes no share."""
 SELDOM = 30.0
 """Most seconds between two updates."""
 _LOOK_EVERY = 250  # milliseconds
@@ -51,11 +53,11 @@ def open_page(scheduler: Any, dashboard: Dashboard, extra: dict[str, Any], doc: 
     doc.title = "dasktune"
     doc.template = template()
     doc.template_variables.update(extra)
-    dashboard.sessions += 1
+    dashboard.pages.add(page)
     doc.add_periodic_callback(page.update_when_due, _LOOK_EVERY)
 
     def closed(context: Any) -> None:
-        dashboard.sessions -= 1
+        dashboard.pages.discard(page)
 
     doc.on_session_destroyed(closed)
 
@@ -82,6 +84,7 @@ class Page:
         self._version = -1
         self._metric = ""
         self._next = 0.0
+        self._sent = 0.0
         self._cost = 0.0  # seconds of an update, smoothed
         self.trials = TrialSheet()
         self.workers = Sheet("workers", most_rows=12)
@@ -131,14 +134,22 @@ class Page:
     def update_when_due(self) -> None:
         """Bring the page up to date, if it is time and the browser has drawn the last update."""
         now = time.monotonic()
-        if now < self._next or self._drawn.data["n"][0] != self._tick.data["n"][0]:
+        if now < self._next or self._undrawn():
             return
         started = time.thread_time()
         self.update()
         self._tick.data = {"n": [self._tick.data["n"][0] + 1]}
         self._cost += 0.3 * (time.thread_time() - started - self._cost)
-        pause = self._cost * max(1, self._dashboard.sessions) / SHARE
-        self._next = now + min(max(EVERY, pause), SELDOM)
+        self._sent = now
+        awake = sum(page.awake(now) for page in self._dashboard.pages)
+        self._next = now + min(max(EVERY, self._cost * awake / SHARE), SELDOM)
+
+    def awake(self, now: float) -> bool:
+        """Say whether the browser draws what it is sent; not if it sleeps, or is gone."""
+        return not self._undrawn() or now - self._sent < SLEEPS
+
+    def _undrawn(self) -> bool:
+        return bool(self._drawn.data["n"][0] != self._tick.data["n"][0])
 
     def update(self) -> None:
         """Bring the page up to date."""

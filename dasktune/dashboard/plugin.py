@@ -85,8 +85,8 @@ class Dashboard(SchedulerPlugin):
         The runs, oldest first.
     mounted : bool
         Whether the scheduler has a dashboard that shows the page.
-    sessions : int
-        Browsers that look at it.
+    pages : set
+        What browsers look at; one that is gone stays for a while.
     """
 
     name = NAME
@@ -95,7 +95,7 @@ class Dashboard(SchedulerPlugin):
     def __init__(self) -> None:
         self.runs: dict[str, Followed] = {}
         self.mounted = False
-        self.sessions = 0
+        self.pages: set[Any] = set()
         self._app: Any = None
         self._scheduler: Any = None
         self._messages = 0

@@ -76,8 +76,8 @@ HELD = f"""(() => {{ const {{state, epoch}} = {TABLE};
 """All trials but one have ended, and that one is in its third epoch."""
 
 
-@pytest.fixture
-def tab():
+@pytest.fixture(scope="module")
+def opened_browser():
     """Give a tab of a real browser; where there is none the gate fails, a person skips."""
     if find_browser() is None:
         missing = "chromium is not here; run scripts/install-debian-packages"
@@ -86,6 +86,15 @@ def tab():
         pytest.skip(missing)
     with browser() as opened:
         yield opened
+
+
+@pytest.fixture
+def tab(opened_browser):
+    """Give the tab, empty, as at its first use."""
+    opened_browser.open("about:blank")
+    opened_browser.wait("location.href == 'about:blank'")
+    opened_browser.errors.clear()
+    return opened_browser
 
 
 @pytest.fixture(scope="module")

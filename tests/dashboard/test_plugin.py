@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from dasktune.board import Board
+from dasktune.dashboard.page import SLEEPS, Page
 from dasktune.dashboard.plugin import Dashboard
 from dasktune.objective import Objective
 
@@ -31,3 +34,15 @@ def test_trials_that_a_search_adds_have_curves():
     x, y = followed.curves["score"].lines([0, 1, 2])
     assert y[y == y].tolist() == [1, 2, 1, 2]
     assert x[x == x].tolist() == [1, 2, 1, 2]
+
+
+def test_a_browser_that_draws_nothing_takes_no_share_of_the_time():
+    """One that is gone stays a session for a while; the others need not wait for it."""
+    page = Page(SimpleNamespace(workers={}), announced("r"))
+    assert page.awake(0.0)
+    page.update_when_due()
+    sent = page._sent
+    assert page.awake(sent + SLEEPS / 2)
+    assert not page.awake(sent + 2 * SLEEPS)
+    page._drawn.data = dict(page._tick.data)  # as the browser does
+    assert page.awake(sent + 2 * SLEEPS)
