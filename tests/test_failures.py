@@ -475,11 +475,27 @@ def test_memory_is_tried_once_more_alone_and_a_hang_never():
         ),
         ({}, [{"state": "PREEMPTED"}], (Kind.PREEMPTED, True, "the queue says PREEMPTED")),
         ({}, [{"state": "TIMEOUT"}], (Kind.TIME, True, "the queue says TIMEOUT")),
+        # A job outlives the trials that crash in it, and may be started once more afterwards.
+        (
+            {},
+            [{"exit": -11}, {"job": "7-0", "state": "REQUEUED", "text": "x"}],
+            (Kind.LOST, False, "killed by SIGSEGV; the queue says x"),
+        ),
+        ({}, [{"exit": 3}, {"state": "TIMEOUT"}], (Kind.LOST, False, None)),
+        ({}, [{"exit": -9}, {"state": "REQUEUED"}], (Kind.PREEMPTED, True, None)),
+        ({}, [{"exit": 143}, {"state": "PREEMPTED"}], (Kind.PREEMPTED, True, None)),
+        ({"leaving": "SIGTERM"}, [{"exit": 1}, {"state": "TIMEOUT"}], (Kind.TIME, True, None)),
         ({}, [{"state": "NODE_FAIL"}], (Kind.LOST, True, "the queue says NODE_FAIL")),
         ({}, [{"state": "FAILED", "text": "y"}], (Kind.LOST, False, "the queue says y")),
         ({"leaving": "SIGTERM"}, [], (Kind.PREEMPTED, True, "its worker had to leave (SIGTERM)")),
         ({"leaving": "its time is over"}, [{"exit": -9}], (Kind.TIME, True, None)),
         ({"leaving": "SIGTERM"}, [{"state": "TIMEOUT"}], (Kind.TIME, True, None)),
+        # The job ran out of memory earlier; nobody saw that this one did.
+        (
+            {"leaving": "its time is over"},
+            [{"job": "7-0", "state": "OUT_OF_MEMORY", "text": "x"}],
+            (Kind.TIME, True, "its worker had to leave (its time is over)"),
+        ),
     ],
 )
 def test_a_death_is_judged_by_what_others_saw_of_it(record, ends, expected):

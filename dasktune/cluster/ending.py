@@ -17,6 +17,8 @@ SECONDS = 60
 REQUEUED = "JobState=REQUEUED"
 """What is told of a job that its queue starts again."""
 
+_LIVE = ("PENDING", "CONFIGURING", "RUNNING", "RESIZING", "SUSPENDED", "STOPPED", "COMPLETING")
+
 _MEMORY = re.compile(r"slurm(step)?d.*(memory limit|oom)|PBS: job killed: \w*mem|TERM_MEMLIMIT")
 """What a queue writes into the log of a job that it ends for want of memory."""
 
@@ -24,6 +26,11 @@ _MEMORY = re.compile(r"slurm(step)?d.*(memory limit|oom)|PBS: job killed: \w*mem
 def words_of(told: str) -> str:
     """Give what is worth telling of what a queue told of a job."""
     return " ".join(re.findall(r"\b(?:JobState|Reason|ExitCode)=\S+", told))
+
+
+def is_over(queue: Queue, told: str) -> bool:
+    """Say whether a job is over by what its queue told of it; where it told no state, it is."""
+    return queue.end_state(words_of(told)) not in _LIVE
 
 
 def end_of(queue: Queue, job: str, told: str, log: Iterable[str] = ()) -> dict[str, Any]:

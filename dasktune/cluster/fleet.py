@@ -8,12 +8,12 @@ import glob
 import math
 import re
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dasktune.attempt import job_name
 from dasktune.cluster.demand import Demand, worker_names
-from dasktune.cluster.ending import REQUEUED, end_of, words_of
+from dasktune.cluster.ending import REQUEUED, end_of, is_over, words_of
+from dasktune.cluster.hand import Hand
 from dasktune.cluster.supervisor import Sight, decide, pause
 from dasktune.runfolder import RunFolder
 
@@ -35,29 +35,6 @@ FAREWELL_SECONDS = 5  # that workers may take to go home before their jobs are c
 SILENT_SECONDS = 90  # that a job may run before its worker has connected, without a word of ours
 FATAL = re.compile(r"invalid|unrecognized|unknown|not (permitted|found)|no such", re.I)
 """What a queue says of a job that it will never take."""
-
-
-@dataclass
-class Hand:
-    """A job of ours."""
-
-    name: str
-    job: Any
-    workers: tuple[str, ...]  # their names
-    waiting: bool = True
-    reason: str = ""
-    came: set[str] = field(default_factory=set)  # its workers that have been there,
-    leaving: set[str] = field(default_factory=set)  # that take nothing new,
-    gone: dict[str, float] = field(default_factory=dict)  # and that are gone, since when
-    missed: int = 0  # looks in which the queue did not know it
-    idle_since: float | None = None  # none of its workers has had anything to do
-    running_since: float | None = None
-    gone_since: float | None = None
-    told_silent: bool = False
-    retired: bool = False  # by us
-    restarts: int = 0  # of the job, by the queue
-    ended: bool = False  # how, was noted
-    submitted: float = field(default_factory=time.monotonic)
 
 
 class Fleet:
@@ -137,7 +114,8 @@ class Fleet:
 
     async def _rest(self) -> None:
         """Wait until the queue is to be asked again, or something has moved at the scheduler."""
-        calm = all(hand.came for hand in self._hands.values()) and self._hands
+        hands = self._hands.values()
+        calm = hands and all(hand.came and (hand.ended or not hand.missed) for hand in hands)
         since = self._asked if self._hands else time.monotonic()
         self._ask_at = since + (CALM_INTERVAL if calm else INTERVAL)
         await asyncio.sleep(GLANCE_INTERVAL)
@@ -241,26 +219,26 @@ class Fleet:
             connected = bool(self._addresses(hand))
             seen = jobs.get(hand.job.job_id)
             if seen is not None:
-                hand.missed, hand.waiting, hand.reason = 0, seen.waiting, seen.reason
-                if seen.waiting and hand.running_since is not None:
+                if hand.see(seen):
                     self._note_end(hand, REQUEUED)
-                    hand.restarts, hand.running_since = hand.restarts + 1, None
-                if not seen.waiting and hand.running_since is None:
-                    hand.running_since = time.monotonic()
+                    hand.restarts += 1
                 self._tell_silent(hand, connected)
                 continue
-            hand.missed += 1
-            if hand.missed < 2 and not hand.came:
-                continue  # the queue may be slow to list what it took
+            if not hand.miss():
+                continue
+            told = "" if hand.ended else await self._ask(hand)
+            if told and not is_over(self._queue, told):
+                hand.lives()  # the listing was not whole
+                continue
             if hand.came and not hand.ended and not hand.retired:
-                hand.ended = True
-                self._note_end(hand, await self._ask(hand))
+                self._note_end(hand, told)
+            hand.ended = True
             if connected:
                 await self._cut_off(hand)
             else:
                 del self._hands[hand.name]
                 if not hand.came:
-                    await self._born_dead(hand)
+                    self._born_dead(hand, told)
 
     async def _ask(self, hand: Hand) -> str:
         """Ask the queue how a job ended."""
@@ -293,9 +271,9 @@ class Fleet:
                 stimulus = f"dasktune-ghost-{time.time()}"
                 await self._scheduler.remove_worker(address, stimulus_id=stimulus)
 
-    async def _born_dead(self, hand: Hand) -> None:
+    def _born_dead(self, hand: Hand, told: str) -> None:
         self._stillborn += 1
-        evidence = await self._evidence(hand)
+        evidence = self._evidence(hand, told)
         self._note(f"job {hand.job.job_id} ended before its worker had connected: {evidence}")
         if self._stillborn >= STILLBORN:
             self.failure = (
@@ -303,14 +281,16 @@ class Fleet:
                 f"The last one, {hand.job.job_id}: {evidence}"
             )
 
-    async def _evidence(self, hand: Hand) -> str:
+    def _evidence(self, hand: Hand, told: str) -> str:
         """Tell how a job ended: by the queue, and by its own last words."""
-        found = [words_of(await self._ask(hand))]
+        found = [words_of(told)]
         found += self._last_words(hand)[-5:]
         return " | ".join(line for line in found if line)[-1500:] or "it left no word"
 
     def _tell_silent(self, hand: Hand, connected: bool) -> None:
         if connected or hand.told_silent or hand.running_since is None or hand.came:
+            return
+        if hand.waiting:  # suspended
             return
         if time.monotonic() - hand.running_since > SILENT_SECONDS:
             hand.told_silent = True

@@ -45,7 +45,7 @@ class Lsf(Queue):
             if state in ("PEND", "PSUSP", "WAIT", "RUN", "USUSP", "SSUSP"):
                 waiting = state not in ("RUN",)
                 why = (reason[0] if waiting and reason else "").strip(" -")
-                note(jobs, number, Seen(waiting, why))
+                note(jobs, number, Seen(waiting, why, state in ("USUSP", "SSUSP")))
         return jobs
 
     def after(self, job: str) -> str:

@@ -40,7 +40,7 @@ class Oar(Queue):
         for line in text.splitlines():
             words = line.split()
             if len(words) > 1 and words[0].isdigit() and words[1] in "WHtLRFS":
-                jobs[words[0]] = Seen(words[1] in "WHtLS")
+                jobs[words[0]] = Seen(words[1] in "WHtLS", suspended=words[1] == "S")
         return jobs
 
     def after(self, job: str) -> str:

@@ -45,7 +45,9 @@ class Pbs(Queue):
                 continue
             states = [word for word in words if word in ("Q", "H", "W", "T", "R", "E", "S", "B")]
             if states:
-                jobs[words[0].split(".")[0]] = Seen(states[-1] in "QHWTS", f"state {states[-1]}")
+                state = states[-1]
+                waiting = state in "QHWTS"
+                jobs[words[0].split(".")[0]] = Seen(waiting, f"state {state}", state == "S")
         return jobs
 
     def after(self, job: str) -> str:

@@ -45,10 +45,21 @@ class Request:
 
 @dataclass(frozen=True)
 class Seen:
-    """A job as the queue tells of it."""
+    """A job as the queue tells of it.
+
+    Attributes
+    ----------
+    waiting : bool
+        Whether it does not run.
+    reason : str
+        Why.
+    suspended : bool
+        Whether it has run, and is to go on from there: it has not ended.
+    """
 
     waiting: bool
     reason: str = ""
+    suspended: bool = False
 
 
 Fate = Literal["again", "driven out", "cancelled", ""]

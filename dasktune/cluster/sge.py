@@ -43,7 +43,7 @@ class GridEngine(Queue):
         """Read qstat's table."""
         jobs: dict[str, Seen] = {}
         for number, state in _states(text):
-            waiting = "q" in state or "h" in state
+            waiting = "q" in state  # one that runs may have a hold as well ("hr")
             note(jobs, number, Seen(waiting, f"state {state}" if "E" in state else ""))
         return jobs
 

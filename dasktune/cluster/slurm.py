@@ -9,8 +9,9 @@ from typing import Any
 
 from dasktune.cluster.queue import Fate, Queue, Request, Seen, note
 
-_WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED")
-_RUNNING = ("RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING")
+_PENDING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
+_SUSPENDED = ("SUSPENDED", "STOPPED")
+_RUNNING = ("RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "RESIZING")
 
 
 class Slurm(Queue):
@@ -50,8 +51,9 @@ class Slurm(Queue):
         jobs: dict[str, Seen] = {}
         for line in text.splitlines():
             number, state, reason = line.split("|", 2)
-            if state in _WAITING:
-                note(jobs, number, Seen(True, "" if reason == "None" else reason))
+            if state in _PENDING or state in _SUSPENDED:
+                why = "" if reason == "None" else reason
+                note(jobs, number, Seen(True, why, state in _SUSPENDED))
             elif state in _RUNNING:
                 note(jobs, number, Seen(False))
         return jobs
@@ -83,12 +85,13 @@ class Slurm(Queue):
         if "JobState" not in told:
             return ""
         restarts = int(environment.get("SLURM_RESTART_COUNT", "0"))
-        if told["JobState"] in _WAITING or int(told.get("Restarts", "0")) > restarts:
+        if told["JobState"] in _PENDING or int(told.get("Restarts", "0")) > restarts:
             return "again"
         if told.get("PreemptTime", "None") != "None" or told.get("Reason") == "TimeLimit":
             return "driven out"
         # Slurm that knows nothing of an end did not ask for it: a node that is shut down.
-        return "driven out" if told["JobState"] == "RUNNING" else "cancelled"
+        live = told["JobState"] in ("RUNNING", *_SUSPENDED)
+        return "driven out" if live else "cancelled"
 
 
 QUEUE = Slurm()

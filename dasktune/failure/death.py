@@ -12,6 +12,12 @@ from dasktune.failure.kind import Kind, Setback
 TIME_WORDS = (drain.TIME_IS_OVER, "SIGUSR1")
 """Why a worker leaves whose walltime, or lifetime, ends; SIGUSR1 is the warning of Slurm."""
 
+_FROM_OUTSIDE = {
+    getattr(signal, name, 0)
+    for name in ("SIGTERM", "SIGKILL", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+}
+"""Signals by which a queue ends what is in a job."""
+
 _MEMORY = "OUT_OF_MEMORY"
 
 _OF_QUEUE = {
@@ -59,20 +65,21 @@ def judge(
     for end in ends:
         if end.get("memory") and "job" not in end:
             return Setback(Kind.HOST_MEMORY, f"{_exit_words(end)}{end['memory']}", epoch=epoch)
+    leaving = record.get("leaving")
     for end in ends:
         state = str(end.get("state", ""))
-        if state in _OF_QUEUE:
+        # A job goes on when a trial of it crashes: its own end is then none of that trial's.
+        if state in _OF_QUEUE and (leaving or not any(map(_crashed, ends))):
             kind, free = _OF_QUEUE[state]
             return Setback(kind, _queue_words(end), free, epoch)
+    if leaving:
+        kind = Kind.TIME if leaving in TIME_WORDS else Kind.PREEMPTED
+        return Setback(kind, f"its worker had to leave ({leaving})", True, epoch)
     for end in ends:
         # The job may have run out of memory under an earlier trial, and this one died otherwise.
         if _ran_out(end) and all(_may_be_memory(other) for other in ends):
             words = _queue_words(end, str(end.get("memory", "")))
             return Setback(Kind.HOST_MEMORY, words, epoch=epoch)
-    leaving = record.get("leaving")
-    if leaving:
-        kind = Kind.TIME if leaving in TIME_WORDS else Kind.PREEMPTED
-        return Setback(kind, f"its worker had to leave ({leaving})", True, epoch)
     told = [_exit_words(end).removesuffix("; ") for end in ends if "exit" in end]
     told += [_queue_words(end) for end in ends if end.get("text")]
     text = "; ".join(told)
@@ -82,6 +89,12 @@ def judge(
 def _ran_out(end: Mapping[str, Any]) -> bool:
     """Say whether a job ended for want of memory, by the queue's word or by its log."""
     return end.get("state") == _MEMORY or bool(end.get("memory"))
+
+
+def _crashed(end: Mapping[str, Any]) -> bool:
+    """Say whether a process ended in a way in which no queue ends one."""
+    code = int(end.get("exit", 0))
+    return code != 0 and (-code if code < 0 else code - 128) not in _FROM_OUTSIDE
 
 
 def _may_be_memory(end: Mapping[str, Any]) -> bool:

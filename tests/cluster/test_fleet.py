@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from dasktune.cluster import Demand, fleet
-from dasktune.cluster.queue import Queue, Seen
-
-
-class Pretended(Queue):
-    """A queue whose jobs all run."""
-
-    kind = "slurm"
-    look_command = ("squeue",)
-
-    def seen(self, text):
-        """List the numbers that it printed."""
-        return {number: Seen(False) for number in text.split()}
+from dasktune.cluster.slurm import QUEUE
+from dasktune.runfolder import RunFolder
 
 
 class Place:
     """A run whose scheduler has tasks, and whose jobs are counted."""
 
     def __init__(self, folder, *, trials, limit, each=1):
-        self.submitted, self.retired, self.asked, self.clock = [], [], 0, 0.0
+        self.submitted, self.retired, self.removed, self.asked, self.clock = [], [], [], 0, 0.0
+        self.states, self.told = {}, ""  # how jobs are listed; all others run
+        self.folder = RunFolder(str(folder))
         task = SimpleNamespace(state="processing", resource_restrictions={"GPU": 1})
         self.scheduler = SimpleNamespace(
             aliases={}, workers={}, tasks=dict.fromkeys(range(trials), task), address="tls://here"
@@ -36,7 +30,11 @@ class Place:
         async def retire_workers(workers, **how):
             place.retired += workers
 
+        async def remove_worker(address, stimulus_id):
+            place.removed.append(address)
+
         self.scheduler.retire_workers = retire_workers
+        self.scheduler.remove_worker = remove_worker
 
         class Job:
             def __init__(self, address, name, worker_extra_args):
@@ -51,8 +49,11 @@ class Place:
 
             @staticmethod
             async def _call(command):
+                if command[0] != "squeue":
+                    return place.told
                 place.asked += 1
-                return " ".join(job.job_id for job in place.submitted)
+                found = {job.job_id: "RUNNING" for job in place.submitted} | place.states
+                return "".join(f"{job}|{state}|None\n" for job, state in found.items())
 
         cluster = SimpleNamespace(
             scheduler=self.scheduler,
@@ -60,12 +61,25 @@ class Place:
             new_spec={"options": {"worker_extra_args": ["--workers", str(each)]}},
         )
         demand = Demand(folder=str(folder))
-        self.fleet = fleet.Fleet(cluster, None, Pretended(), limit, demand, each)
+        self.fleet = fleet.Fleet(cluster, None, QUEUE, limit, demand, each)
 
     def step(self, seconds=0.0):
         """Let some time go by, and look once."""
         self.clock += seconds
         asyncio.run(self.fleet._step())
+
+    def look(self, state="", *, times=1):
+        """Let the queue list the first job in this state, or not at all, and look so often."""
+        self.states["1"] = state
+        for _ in range(times):
+            self.step(fleet.CALM_INTERVAL)
+
+    def deaths(self):
+        """Read what was noted of the ends of jobs."""
+        folder = Path(self.folder.path) / "deaths"
+        return {
+            name: json.loads((folder / name).read_text())["state"] for name in self.folder.deaths()
+        }
 
     def come(self, name):
         """Let a worker connect."""
@@ -177,3 +191,49 @@ def test_the_queue_is_not_asked_each_time_that_a_worker_moves(place):
     assert run.asked == asked
     run.step(fleet.CALM_INTERVAL + 1)
     assert run.asked == asked + 1
+
+
+@pytest.fixture
+def busy(place):
+    """Give a run with one job, whose worker is there."""
+    run = place(trials=1, limit=1)
+    run.step()
+    run.come("slurm-0")
+    run.look("RUNNING")
+    return run
+
+
+def test_listings_that_lack_a_job_which_runs_cost_it_nothing(busy):
+    """Neither one now and then, nor several where the queue, asked for it, says that it runs."""
+    for _ in range(3):
+        busy.look("")
+        busy.look("RUNNING", times=20)
+    busy.told = "JobState=RUNNING Reason=None ExitCode=0:0"
+    busy.look("", times=20)
+    assert (busy.removed, busy.deaths(), len(busy.submitted)) == ([], {}, 1)
+
+
+def test_how_a_job_really_ended_is_asked_even_after_it_was_thought_to_be_over(busy):
+    """The queue did not answer for a while: its worker stays, and the true end is noted."""
+    busy.look("", times=2)
+    busy.look("RUNNING", times=200)
+    busy.look("")
+    assert busy.removed == []
+    busy.told = "JobState=TIMEOUT Reason=TimeLimit ExitCode=0:9"
+    busy.look("")
+    assert busy.deaths() == {"job-1-0": "TIMEOUT"}
+    busy.look("", times=10)
+    assert set(busy.removed) == {"slurm-0"}  # it has outlived its job
+
+
+def test_a_job_that_is_suspended_has_not_ended_and_one_that_waits_again_has(busy):
+    """The attempts in it go on, or have come to nothing."""
+    for state in ("SUSPENDED", "STOPPED", "RUNNING"):
+        busy.look(state)
+    assert busy.deaths() == {}
+    busy.look("SUSPENDED")
+    busy.look("PENDING", times=2)
+    busy.look("RUNNING")
+    assert busy.deaths() == {"job-1-0": "REQUEUED"}
+    busy.look("PENDING")
+    assert busy.deaths() == {"job-1-0": "REQUEUED", "job-1-1": "REQUEUED"}

@@ -192,6 +192,23 @@ def test_jobs_that_wait_and_jobs_that_run_are_told_apart(kind):
     }
 
 
+SUSPENDED = {
+    "slurm": "12|SUSPENDED|None\n13|STOPPED|None\n",
+    "lsf": "12|SSUSP|Load\n13|USUSP|-\n",
+    "pbs": PRINTED["pbs"].replace(" R ", " S ").replace(" Q ", " S "),
+    "oar": PRINTED["oar"].replace(" R ", " S ").replace(" W ", " S "),
+    "sge": PRINTED["sge"].replace(" r ", " hr ").replace(" qw ", " s "),  # as one that runs
+}
+
+
+@pytest.mark.parametrize("kind", SUSPENDED)
+def test_a_job_that_is_suspended_is_not_one_that_has_yet_to_begin(kind):
+    """Its trial goes on where it was."""
+    seen = importlib.import_module(f"dasktune.cluster.{kind}").QUEUE.seen(SUSPENDED[kind])
+    assert sorted(seen) == ["12", "13"]
+    assert all(job.suspended or not job.waiting for job in seen.values())
+
+
 SCONTROL = "JobId=7 JobName=dasktune JobState={} Reason={} Restarts={} PreemptTime={}"
 RESTARTED = {"SLURM_RESTART_COUNT": "1"}
 

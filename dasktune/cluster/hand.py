@@ -1,0 +1,58 @@
+"""A job of a run: what is known of it, by its queue and by the scheduler."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dasktune.cluster.queue import Seen
+
+MISSES = 2  # looks, one after another, in which a queue does not know a job, until it is over
+
+
+@dataclass
+class Hand:
+    """A job of ours."""
+
+    name: str
+    job: Any
+    workers: tuple[str, ...]  # their names
+    waiting: bool = True
+    reason: str = ""
+    came: set[str] = field(default_factory=set)  # its workers that have been there,
+    leaving: set[str] = field(default_factory=set)  # that take nothing new,
+    gone: dict[str, float] = field(default_factory=dict)  # and that are gone, since when
+    missed: int = 0  # looks in which the queue did not know it
+    idle_since: float | None = None  # none of its workers has had anything to do
+    running_since: float | None = None
+    gone_since: float | None = None
+    told_silent: bool = False
+    retired: bool = False  # by us
+    restarts: int = 0  # of the job, by the queue
+    ended: bool = False  # how, was noted
+    submitted: float = field(default_factory=time.monotonic)
+
+    def see(self, seen: Seen) -> bool:
+        """Note that the queue lists it, and say whether the queue is to start it once more."""
+        self.lives()
+        self.waiting, self.reason = seen.waiting, seen.reason
+        if self.running_since is None:
+            self.running_since = None if seen.waiting else time.monotonic()
+            return False
+        again = seen.waiting and not seen.suspended
+        self.running_since = None if again else self.running_since
+        return again
+
+    def lives(self) -> None:
+        """Note that it is not over, whatever a listing has lacked before."""
+        self.missed, self.gone_since, self.ended = 0, None, False
+
+    def miss(self) -> bool:
+        """Note that the queue did not list it, and say whether that is enough.
+
+        One listing may lack a job that it has just taken, or one that runs.
+        """
+        self.missed += 1
+        return self.missed >= MISSES
