@@ -21,6 +21,7 @@ from dasktune.cluster.certificates import make_certificates
 from dasktune.cluster.cuda import seats
 from dasktune.cluster.demand import Connection, Demand, offered, thread_variables
 from dasktune.cluster.fleet import Fleet
+from dasktune.cluster.jobscript import scripted
 from dasktune.cluster.local import CONFIG, dashboard_address
 from dasktune.cluster.queue import Queue, Request
 from dasktune.cluster.settings import Setting, read
@@ -54,7 +55,7 @@ class Queued:
         self.queue = queue
         self.settings: dict[str, Setting] = read(queue.kind, name, flags, queue.more)
         self._class = getattr(dask_jobqueue, queue.cluster)
-        self.job_class: Any = self._class.job_cls
+        self.job_class: Any = scripted(self._class.job_cls, queue.kind)
 
     def workers(self, demand: Demand) -> int:
         """Say how many trials a job trains at a time: as many as its GPUs hold, or as was set.
@@ -138,6 +139,7 @@ class Queued:
             stack.enter_context(dask.config.set(CONFIG))
             with self._class(
                 n_workers=0,
+                job_cls=self.job_class,
                 security=security,
                 scheduler_options=self._scheduler(),
                 silence_logs=50,
@@ -164,8 +166,9 @@ class Queued:
         request = self.request(demand, workers)
         own = self.queue.options(request)
         offers = ",".join(f"{n}={amount:g}" for n, amount in offered(demand.resources).items())
-        arguments = ["--resources", offers, "--drain-after", str(request.seconds - request.lead)]
+        arguments = ["--drain-after", str(request.seconds - request.lead)]
         arguments += ["--grace", str(request.lead)]
+        arguments += ["--resources", offers] if offers else []
         if workers > 1:
             arguments += ["--workers", str(workers)]
             if request.gpus and demand.resources.get("GPU"):

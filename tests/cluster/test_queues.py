@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import shlex
+import stat
 import sys
+import tempfile
 
 import pytest
 from click.testing import CliRunner
@@ -93,7 +96,10 @@ def settings_for(kind):
 def worker_command(script):
     """Give the words with which a job's script starts the worker."""
     line = next(line for line in script.splitlines() if "dasktune.cluster.node" in line)
-    return shlex.split(line.replace("''", "'").strip('"'))
+    if line.startswith("Arguments"):  # HTCondor's quotes: doubled, and around the whole command
+        line = line.partition('"')[2].removesuffix('"')
+        line = line.partition("'")[2].removesuffix("'").replace("''", "'").replace('""', '"')
+    return shlex.split(line)
 
 
 @pytest.mark.parametrize("kind", QUEUES)
@@ -155,6 +161,41 @@ class TestContract:
         script = backend(kind, {}).script(Demand({"CPU": 1}))
         ours = script.replace("NAME", "").replace(sys.executable, "python")
         assert "gpu" not in ours.lower()
+
+    def test_a_trial_that_needs_nothing_at_all_leaves_no_gap_between_the_words(self, kind):
+        """A shell would not see it, and take the next word for what it offers."""
+        words = worker_command(backend(kind, {}).script(Demand({})))
+        assert "--resources" not in words
+        assert words[words.index("--drain-after") + 1].isdigit()
+
+    def test_a_space_in_a_name_splits_no_word(self, kind, tmp_path, monkeypatch):
+        """The store's, say; where the header of a job cannot have one, that is said."""
+        (tmp_path / "w s").mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "w s"))
+        cluster = backend(kind, {"local-directory": "$SCRATCH/my own", "host": "127.0.0.1"})
+        if kind in ("sge", "pbs", "lsf"):
+            with pytest.raises(UsageError, match="a folder whose name has a space"):
+                cluster.script(Demand())
+            monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+            (tmp_path / "w s").rmdir()
+        script = cluster.script(Demand(name="my sweep"))
+        words = worker_command(script)
+        for word in ("$SCRATCH/my own", "RUN/tls/key.pem"):
+            assert word in words
+        assert '"$SCRATCH/my own"' in script.replace('""', '"')
+        assert "my sweep" not in script
+        if kind == "slurm":
+            assert '#SBATCH -o "RUN/jobs/dasktune-my-sweep-%J.out"' in script.splitlines()
+
+    def test_only_its_user_may_read_its_script_on_its_way(self, kind):
+        """Its prologue may hold a secret."""
+        cluster = backend(kind, {"prologue": "export TOKEN=hunter2"})
+        job = cluster.job_class("", name="0", **cluster._options(Demand(folder="RUN"), None))
+        with job.job_file() as path:
+            assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+            with open(path) as file:
+                assert "hunter2" in file.read()
+        assert not os.path.exists(path)
 
     def test_an_empty_queue_has_no_jobs(self, kind):
         queue = importlib.import_module(f"dasktune.cluster.{kind}").QUEUE
