@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dasktune.dashboard.curves import MOST_POINTS, Curves
@@ -16,6 +16,7 @@ def points(curves, trial):
     return x[there], y[there]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 3000), st.sampled_from([1, 100, 5000]))
 def test_a_long_curve_keeps_its_ends_and_stays_within_its_points(epochs, trials):
     """Every point is one that was reported, in order, and none is far from the next."""
@@ -59,6 +60,7 @@ def test_a_trial_that_is_trained_anew_begins_anew():
     assert y.tolist() == [5, 7]
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.tuples(st.integers(1, 400), st.integers(1, 60)), min_size=1, max_size=8))
 def test_a_search_may_add_trials_and_no_curve_loses_its_ends(rungs):
     """Room is made a rung at a time, and all together stay within their points."""
