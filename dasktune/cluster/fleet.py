@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from dasktune.attempt import job_name
-from dasktune.cluster.command import NoAnswer, call, patient
+from dasktune.cluster.command import SECONDS, NoAnswer, call, patient
 from dasktune.cluster.demand import Demand, worker_names
 from dasktune.cluster.ending import REQUEUED, end_of, is_over, words_of
 from dasktune.cluster.hand import Hand
@@ -82,6 +82,7 @@ class Fleet:
         self._accepted = False
         self._told = ""
         self._task: asyncio.Task[None] | None = None
+        self._submission: asyncio.Task[None] | None = None
         self._asked = self._ask_at = -math.inf  # when the queue was, and is to be
         self._stood: Any = None  # how our workers stood then
         self.failure = ""
@@ -99,6 +100,9 @@ class Fleet:
         ours = self._ours()
         for address in ours:
             self._scheduler.close_worker(address)
+        if self._submission is not None and not self._submission.done():
+            # The queue has the job already, so that it is to be cancelled as well.
+            await asyncio.wait([self._submission], timeout=2 * SECONDS)
         deadline = time.monotonic() + FAREWELL_SECONDS
         while time.monotonic() < deadline and any(a in self._scheduler.workers for a in ours):
             await asyncio.sleep(0.05)
@@ -152,7 +156,8 @@ class Fleet:
         for workers in decision.submit[:MOST_AT_ONCE]:
             if time.monotonic() < self._not_before or self.failure:
                 break
-            await self._submit(workers)
+            self._submission = asyncio.create_task(self._submit(workers))
+            await asyncio.shield(self._submission)
         if stopping and all(hand.spared for hand in self._hands.values()):
             await self._give_up()
         self._tell()

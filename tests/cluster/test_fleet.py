@@ -20,7 +20,7 @@ class Place:
 
     def __init__(self, folder, *, trials, limit, each=1):
         self.submitted, self.retired, self.removed, self.asked, self.clock = [], [], [], 0, 0.0
-        self.cancelled, self.deaf, self.notes = [], False, []
+        self.cancelled, self.deaf, self.slow, self.notes = [], False, None, []
         self.states, self.told = {}, ""  # how jobs are listed; all others run
         self.folder = RunFolder(str(folder))
         task = SimpleNamespace(state="processing", resource_restrictions={"GPU": 1})
@@ -46,6 +46,8 @@ class Place:
 
             async def start(self):
                 place.submitted.append(self)
+                if place.slow is not None:
+                    await place.slow.wait()
                 self.job_id = str(len(place.submitted))
 
         cluster = SimpleNamespace(
@@ -287,3 +289,23 @@ def test_a_run_ends_though_the_queue_cancels_nothing(place):
         "the queue has not cancelled job 1",
         "the queue has not cancelled job 2",
     ]
+
+
+def test_a_job_that_is_on_its_way_when_the_run_stops_is_cancelled_as_well(place):
+    """The queue has it already, and has yet to tell its number."""
+    run = place(trials=1, limit=1)
+
+    async def stop_meanwhile():
+        run.slow = asyncio.Event()
+        await run.fleet.start()
+        while not run.submitted:
+            await asyncio.sleep(0)
+        stop = asyncio.create_task(run.fleet.stop())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        run.slow.set()
+        await stop
+
+    asyncio.run(stop_meanwhile())
+    assert run.cancelled == ["1"]
+    assert run.folder.queued() == ["1"]
