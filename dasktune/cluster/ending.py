@@ -8,11 +8,10 @@ import subprocess
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from dasktune.cluster.command import SECONDS
+
 if TYPE_CHECKING:
     from dasktune.cluster.queue import Queue
-
-SECONDS = 60
-"""That a queue may take to answer."""
 
 REQUEUED = "JobState=REQUEUED"
 """What is told of a job that its queue starts again."""

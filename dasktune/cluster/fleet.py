@@ -7,10 +7,12 @@ import contextlib
 import glob
 import math
 import re
+import shlex
 import time
 from typing import TYPE_CHECKING, Any
 
 from dasktune.attempt import job_name
+from dasktune.cluster.command import SECONDS, NoAnswer, call, patient
 from dasktune.cluster.demand import Demand, worker_names
 from dasktune.cluster.ending import REQUEUED, end_of, is_over, words_of
 from dasktune.cluster.hand import Hand
@@ -65,6 +67,7 @@ class Fleet:
         self, cluster: Any, client: Client, queue: Queue, limit: int, demand: Demand, each: int = 1
     ) -> None:
         self._cluster = cluster
+        self._job_class = patient(cluster.job_cls)
         self._client = client
         self._queue = queue
         self._limit = limit
@@ -79,6 +82,7 @@ class Fleet:
         self._accepted = False
         self._told = ""
         self._task: asyncio.Task[None] | None = None
+        self._submission: asyncio.Task[None] | None = None
         self._asked = self._ask_at = -math.inf  # when the queue was, and is to be
         self._stood: Any = None  # how our workers stood then
         self.failure = ""
@@ -96,12 +100,13 @@ class Fleet:
         ours = self._ours()
         for address in ours:
             self._scheduler.close_worker(address)
+        if self._submission is not None and not self._submission.done():
+            # The queue has the job already, so that it is to be cancelled as well.
+            await asyncio.wait([self._submission], timeout=2 * SECONDS)
         deadline = time.monotonic() + FAREWELL_SECONDS
         while time.monotonic() < deadline and any(a in self._scheduler.workers for a in ours):
             await asyncio.sleep(0.05)
-        await asyncio.gather(
-            *(self._cancel(hand) for hand in self._hands.values()), return_exceptions=True
-        )
+        await asyncio.gather(*map(self._cancel, list(self._hands.values())))
 
     async def _keep(self) -> None:
         while not self.failure:
@@ -140,8 +145,7 @@ class Fleet:
         stopping = self._run.stopping()
         sights = [self._sight(hand) for hand in self._hands.values()]
         decision = decide(self._wanted(), sights, self._limit, each=self._each, stopping=stopping)
-        for name in decision.cancel:
-            await self._cancel(self._hands.pop(name))
+        await asyncio.gather(*(self._cancel(self._hands[name]) for name in decision.cancel))
         for name in decision.retire:
             self._hands[name].retired = True
             await self._scheduler.retire_workers(
@@ -152,8 +156,9 @@ class Fleet:
         for workers in decision.submit[:MOST_AT_ONCE]:
             if time.monotonic() < self._not_before or self.failure:
                 break
-            await self._submit(workers)
-        if stopping and not self._hands:
+            self._submission = asyncio.create_task(self._submit(workers))
+            await asyncio.shield(self._submission)
+        if stopping and all(hand.spared for hand in self._hands.values()):
             await self._give_up()
         self._tell()
 
@@ -212,7 +217,7 @@ class Fleet:
 
     async def _look(self) -> None:
         """See how our jobs do in the queue."""
-        text = await self._call(self._queue.look_command)
+        text = await call(self._queue.look_command)
         jobs: dict[str, Seen] = self._queue.seen(text)
         for hand in list(self._hands.values()):
             self._greet(hand)  # some may have come while the queue was asked
@@ -237,7 +242,7 @@ class Fleet:
                 await self._cut_off(hand)
             else:
                 del self._hands[hand.name]
-                if not hand.came:
+                if not hand.came and not hand.spared:
                     self._born_dead(hand, told)
 
     async def _ask(self, hand: Hand) -> str:
@@ -245,7 +250,7 @@ class Fleet:
         command = self._queue.end_command(hand.job.job_id)
         if command:
             with contextlib.suppress(RuntimeError, OSError):
-                return await self._call(command)
+                return await call(command)
         return ""
 
     def _last_words(self, hand: Hand) -> list[str]:
@@ -309,7 +314,7 @@ class Fleet:
                 "--workers",
                 f"{workers}",
             ]
-        job = self._cluster.job_cls(self._scheduler.address, name=name, **options)
+        job = self._job_class(self._scheduler.address, name=name, **options)
         try:
             await job.start()
         except RuntimeError as error:
@@ -331,8 +336,15 @@ class Fleet:
         self._note(f"the queue refused a job ({reason}); trying again in {seconds:g} s")
 
     async def _cancel(self, hand: Hand) -> None:
-        with contextlib.suppress(RuntimeError, OSError):
-            await hand.job.close()
+        """Cancel a job; as long as the queue does not, it is still ours."""
+        try:
+            await call([*shlex.split(hand.job.cancel_command), hand.job.job_id])
+        except (RuntimeError, OSError) as error:
+            if isinstance(error, NoAnswer) and not hand.spared:
+                self._note(f"the queue has not cancelled job {hand.job.job_id} ({error})")
+            hand.spared = True  # or it is over
+        else:
+            del self._hands[hand.name]
 
     async def _give_up(self) -> None:
         """Let the run end: nothing that it waits for will come."""
@@ -341,9 +353,6 @@ class Fleet:
         futures = [Future(key, self._client) for key in list(self._client.futures)]
         if futures:
             await self._client.cancel(futures, asynchronous=True, force=True)
-
-    async def _call(self, command: tuple[str, ...]) -> str:
-        return str(await self._cluster.job_cls._call(list(command)))
 
     def _note(self, text: str) -> None:
         self._demand.tell({"event": "note", "text": text})

@@ -30,6 +30,7 @@ class Hand:
     gone_since: float | None = None
     told_silent: bool = False
     retired: bool = False  # by us
+    spared: bool = False  # by the queue, which was to cancel it
     restarts: int = 0  # of the job, by the queue
     ended: bool = False  # how, was noted
     submitted: float = field(default_factory=time.monotonic)

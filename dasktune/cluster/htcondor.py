@@ -33,9 +33,9 @@ class HTCondor(Queue):
         """Read condor_q's lines: number, state (1 idle, 2 running, 5 held), reason."""
         jobs = {}
         for line in text.splitlines():
-            number, state, *reason = line.split(None, 2)
-            if state in ("1", "2", "5", "7"):
-                held = reason[0] if state == "5" and reason else ""
+            number, state, *reason = [*line.split(None, 2), "", ""]
+            if number.isdigit() and state in ("1", "2", "5", "7"):
+                held = reason[0] if state == "5" else ""
                 jobs[f"{number}.0"] = Seen(state in ("1", "5"), held)
         return jobs
 

@@ -41,10 +41,10 @@ class Lsf(Queue):
         """Read bjobs' lines."""
         jobs: dict[str, Seen] = {}
         for line in text.splitlines():
-            number, state, *reason = line.split("|", 2)
+            number, state, *reason = [*line.split("|", 2), ""]
             if state in ("PEND", "PSUSP", "WAIT", "RUN", "USUSP", "SSUSP"):
                 waiting = state not in ("RUN",)
-                why = (reason[0] if waiting and reason else "").strip(" -")
+                why = (reason[0] if waiting else "").strip(" -")
                 note(jobs, number, Seen(waiting, why, state in ("USUSP", "SSUSP")))
         return jobs
 

@@ -50,6 +50,8 @@ class Slurm(Queue):
         """Read squeue's lines."""
         jobs: dict[str, Seen] = {}
         for line in text.splitlines():
+            if line.count("|") < 2:
+                continue  # a site's own word
             number, state, reason = line.split("|", 2)
             if state in _PENDING or state in _SUSPENDED:
                 why = "" if reason == "None" else reason
@@ -84,8 +86,9 @@ class Slurm(Queue):
         told = dict(re.findall(r"\b(\w+)=(\S+)", words))
         if "JobState" not in told:
             return ""
-        restarts = int(environment.get("SLURM_RESTART_COUNT", "0"))
-        if told["JobState"] in _PENDING or int(told.get("Restarts", "0")) > restarts:
+        before, now = environment.get("SLURM_RESTART_COUNT", ""), told.get("Restarts", "")
+        anew = now.isdigit() and int(now) > (int(before) if before.isdigit() else 0)
+        if told["JobState"] in _PENDING or anew:
             return "again"
         if told.get("PreemptTime", "None") != "None" or told.get("Reason") == "TimeLimit":
             return "driven out"

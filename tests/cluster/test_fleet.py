@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from dasktune.cluster import Demand, fleet
+from dasktune.cluster.command import NoAnswer
 from dasktune.cluster.slurm import QUEUE
 from dasktune.runfolder import RunFolder
 
@@ -19,6 +20,7 @@ class Place:
 
     def __init__(self, folder, *, trials, limit, each=1):
         self.submitted, self.retired, self.removed, self.asked, self.clock = [], [], [], 0, 0.0
+        self.cancelled, self.deaf, self.slow, self.notes = [], False, None, []
         self.states, self.told = {}, ""  # how jobs are listed; all others run
         self.folder = RunFolder(str(folder))
         task = SimpleNamespace(state="processing", resource_restrictions={"GPU": 1})
@@ -37,31 +39,37 @@ class Place:
         self.scheduler.remove_worker = remove_worker
 
         class Job:
+            cancel_command = "scancel"
+
             def __init__(self, address, name, worker_extra_args):
                 self.name, self.arguments = name, worker_extra_args
 
             async def start(self):
                 place.submitted.append(self)
+                if place.slow is not None:
+                    await place.slow.wait()
                 self.job_id = str(len(place.submitted))
-
-            async def close(self):
-                pass
-
-            @staticmethod
-            async def _call(command):
-                if command[0] != "squeue":
-                    return place.told
-                place.asked += 1
-                found = {job.job_id: "RUNNING" for job in place.submitted} | place.states
-                return "".join(f"{job}|{state}|None\n" for job, state in found.items())
 
         cluster = SimpleNamespace(
             scheduler=self.scheduler,
             job_cls=Job,
             new_spec={"options": {"worker_extra_args": ["--workers", str(each)]}},
         )
-        demand = Demand(folder=str(folder))
+        demand = Demand(folder=str(folder), tell=self.notes.append)
         self.fleet = fleet.Fleet(cluster, None, QUEUE, limit, demand, each)
+
+    async def call(self, command):
+        """Answer as the queue's commands do."""
+        if command[0] == "scancel":
+            if self.deaf:
+                raise NoAnswer("scancel has not answered")
+            self.cancelled += command[1:]
+            return ""
+        if command[0] == "scontrol":
+            return self.told
+        self.asked += 1
+        found = {job.job_id: "RUNNING" for job in self.submitted} | self.states
+        return "".join(f"{job}|{state}|None\n" for job, state in found.items())
 
     def step(self, seconds=0.0):
         """Let some time go by, and look once."""
@@ -100,6 +108,7 @@ def place(tmp_path, monkeypatch):
     def made(**how):
         found = Place(tmp_path, **how)
         monkeypatch.setattr(fleet.time, "monotonic", lambda: found.clock)
+        monkeypatch.setattr(fleet, "call", found.call)
         return found
 
     return made
@@ -237,3 +246,66 @@ def test_a_job_that_is_suspended_has_not_ended_and_one_that_waits_again_has(busy
     assert busy.deaths() == {"job-1-0": "REQUEUED"}
     busy.look("PENDING")
     assert busy.deaths() == {"job-1-0": "REQUEUED", "job-1-1": "REQUEUED"}
+
+
+def test_a_job_that_the_queue_does_not_cancel_stays_in_our_hands_until_it_does(place):
+    """It may come yet: it counts as a worker, and is cancelled when the queue answers."""
+    run = place(trials=1, limit=1)
+    run.step()
+    run.deaf = True
+    task = run.scheduler.tasks.popitem()
+    run.look("PENDING", times=2)
+    told = [note["text"] for note in run.notes if note["event"] == "note"]
+    assert told == ["the queue has not cancelled job 1 (scancel has not answered)"]
+    run.scheduler.tasks.update([task])
+    run.look("PENDING", times=2)
+    assert len(run.submitted) == 1
+    run.scheduler.tasks.clear()
+    run.deaf = False
+    run.look("PENDING", times=2)
+    assert run.cancelled == ["1"]
+
+
+def test_a_job_that_ended_while_it_was_cancelled_is_no_fault_of_the_queue(place):
+    """Its command fails then."""
+    run = place(trials=1, limit=1)
+    run.step()
+    run.deaf = True
+    run.scheduler.tasks.clear()
+    run.look("PENDING")
+    run.look("", times=3)
+    assert run.fleet._hands == {}
+    assert [note["event"] for note in run.notes if "ended before" in note["text"]] == []
+
+
+def test_a_run_ends_though_the_queue_cancels_nothing(place):
+    """The user is told which job is left."""
+    run = place(trials=2, limit=2)
+    run.step()
+    run.deaf = True
+    asyncio.run(run.fleet.stop())
+    told = [note["text"] for note in run.notes if note["event"] == "note"]
+    assert [text.partition(" (")[0] for text in told] == [
+        "the queue has not cancelled job 1",
+        "the queue has not cancelled job 2",
+    ]
+
+
+def test_a_job_that_is_on_its_way_when_the_run_stops_is_cancelled_as_well(place):
+    """The queue has it already, and has yet to tell its number."""
+    run = place(trials=1, limit=1)
+
+    async def stop_meanwhile():
+        run.slow = asyncio.Event()
+        await run.fleet.start()
+        while not run.submitted:
+            await asyncio.sleep(0)
+        stop = asyncio.create_task(run.fleet.stop())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        run.slow.set()
+        await stop
+
+    asyncio.run(stop_meanwhile())
+    assert run.cancelled == ["1"]
+    assert run.folder.queued() == ["1"]

@@ -233,6 +233,14 @@ def test_jobs_that_wait_and_jobs_that_run_are_told_apart(kind):
     }
 
 
+@pytest.mark.parametrize("kind", QUEUES)
+def test_what_a_site_says_besides_is_not_read_as_a_job(kind):
+    """Such as a word of warning, or a blank line."""
+    queue = importlib.import_module(f"dasktune.cluster.{kind}").QUEUE
+    said = "NOTICE: maintenance on Monday\n\nCLUSTER: a\nNotice\n3 nodes are down\n"
+    assert queue.seen(said + PRINTED[kind] + "\n") == queue.seen(PRINTED[kind])
+
+
 SUSPENDED = {
     "slurm": "12|SUSPENDED|None\n13|STOPPED|None\n",
     "lsf": "12|SSUSP|Load\n13|USUSP|-\n",
@@ -265,6 +273,12 @@ RESTARTED = {"SLURM_RESTART_COUNT": "1"}
         (SCONTROL.format("PENDING", "BeginTime", 1, "None"), {}, "again"),
         (SCONTROL.format("COMPLETING", "None", 1, "None"), {}, "again"),
         (SCONTROL.format("COMPLETING", "None", 1, "None"), RESTARTED, "cancelled"),
+        (SCONTROL.format("SUSPENDED", "None", 0, "None"), {}, "driven out"),
+        (
+            SCONTROL.format("RUNNING", "None", "N/A", "None"),
+            {"SLURM_RESTART_COUNT": ""},
+            "driven out",
+        ),
         ("slurm_load_jobs error: Invalid job id specified", {}, ""),
     ],
 )

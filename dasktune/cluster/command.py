@@ -1,0 +1,51 @@
+"""A queue's command: it is given so long to answer, and is then ended, since it may hang."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+SECONDS = 60.0
+"""That a queue may take to answer."""
+
+
+class NoAnswer(RuntimeError):
+    """A queue's command has not answered in time."""
+
+
+async def call(command: Sequence[str], *, shell: bool = False) -> str:
+    """Run a command, and give what it printed.
+
+    Raises
+    ------
+    NoAnswer
+        If it takes too long; it is ended then, as when nobody waits for it any more.
+    RuntimeError
+        If it fails.
+    """
+    begin: Any = asyncio.create_subprocess_shell if shell else asyncio.create_subprocess_exec
+    pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    # In a session of its own it can be ended with all that it has started.
+    process = await begin(*command, stdin=nothing, stdout=pipe, stderr=pipe, start_new_session=True)
+    try:
+        async with asyncio.timeout(SECONDS):
+            out, err = (text.decode(errors="replace") for text in await process.communicate())
+    except TimeoutError:
+        raise NoAnswer(f"{command[0]} has not answered for {SECONDS:g} s") from None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode:
+        code = process.returncode
+        raise RuntimeError(f"{command[0]}: exit code {code}\nstdout:\n{out}\nstderr:\n{err}\n")
+    return out
+
+
+def patient(job_class: Any) -> Any:
+    """Give a class of dask-jobqueue's jobs whose commands are run in this way."""
+    return type(job_class.__name__, (job_class,), {"_call": staticmethod(call)})
