@@ -106,7 +106,7 @@ def test_an_error_of_a_driver_that_leaves_is_no_end(project, monkeypatch, own_si
     sent = []
     monkeypatch.setattr(
         "dasktune.dispatch.sending.send",
-        lambda dispatch, roles, after="": sent.append(roles) or "8",
+        lambda dispatch, roles, **how: sent.append(roles) or "8",
     )
     dispatch = dispatch_of(project, "driver")
     driver = driving._Driver(dispatch, math.inf)
@@ -125,11 +125,103 @@ def queue(tmp_path, monkeypatch):
     """Give a Slurm without jobs, and the file that lists what it was told to cancel."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name, text in {"squeue": "", "scancel": f'echo "$@" >>{folder}/cancelled'}.items():
+    commands = {
+        "squeue": "",
+        "scancel": f'echo "$@" >>{folder}/cancelled',
+        "scontrol": "echo JobId=7 JobState=RUNNING Restarts=0",
+        "sbatch": f'cp "$1" {folder}/part; mv {folder}/part {folder}/sent; echo Submitted job 8',
+    }
+    for name, text in commands.items():
         (folder / name).write_text(f"#!/bin/sh\n{text}\n")
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     return folder / "cancelled"
+
+
+LEAVING = """
+
+def leave():
+    import time
+
+    if os.path.exists(f"{HERE}/left"):
+        return
+    open(f"{HERE}/left", "w").close()
+    os.kill(os.getpid(), 10)
+    deadline = time.time() + 60
+    while not os.path.exists(f"{HERE}/bin/sent"):
+        assert time.time() < deadline, "no successor was sent"
+        time.sleep(0.05)
+    os.kill(os.getpid(), 15)
+
+
+def train("""
+
+
+def test_a_driver_sends_the_next_one_ahead_and_is_not_killed_by_one_more_word(project, queue):
+    """While what trains goes on to its checkpoint; the next one waits for this one's end."""
+    project.edit("\n\ndef train(", LEAVING)
+    project.edit("        trial.report(", "        leave()\n        trial.report(")
+    dispatch = dispatch_of(project, "driver")
+    dispatch.add(Job("7"))
+    assert job(dispatch, "drive") == 0
+    assert "--dependency=afterany:7" in (queue.parent / "sent").read_text()
+    assert [job.number for job in dispatch.jobs()] == ["7", "8"]
+    assert dispatch.ended() is None
+    assert project.ran().count("train a=1,b=3") == 1
+
+
+def watch(driver):
+    """Let a driver look once at what happens to it."""
+    driver._heard.setblocking(False)
+    driver._over.set()
+    driver._signals.send(b"\0")
+    driver._watch()
+
+
+def test_who_cancels_a_driver_that_leaves_does_not_kill_it(project, queue, monkeypatch):
+    """A second signal would; and the next driver, which was sent ahead, does not come up."""
+    killed = []
+    monkeypatch.setattr(driving.os, "kill", lambda pid, number: killed.append(number))
+    dispatch = dispatch_of(project, "driver")
+    driver = driving._Driver(dispatch, math.inf)
+    driver._leaving, driver._successor = True, "8"
+    dispatch.cancel()
+    watch(driver)
+    assert killed == []
+    assert driver._conclude(-signal.SIGTERM) == 2
+    assert dispatch.ended().why == "cancelled"
+    assert queue.read_text().split() == ["8"]
+
+
+def test_a_driver_that_leaves_asks_why_it_is_told_to_end_once_more(project, queue, monkeypatch):
+    """Who cancels its job in the queue does not want to see it come back."""
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    (queue.parent / "scontrol").write_text("#!/bin/sh\necho JobId=7 JobState=COMPLETING\n")
+    dispatch = dispatch_of(project, "driver")
+    driver = driving._Driver(dispatch, math.inf)
+    driver._leaving, driver._successor = True, "8"
+    driver._signals.send(bytes([signal.SIGTERM]))
+    watch(driver)
+    assert dispatch.ended().why == "job 7 was cancelled in the queue"
+    assert driver._conclude(-signal.SIGTERM) == 2
+    assert queue.read_text().split() == ["8"]
+
+
+def test_an_odd_error_where_the_next_driver_is_sent_is_told(project, monkeypatch, capsys):
+    """And it is tried again before it is given up."""
+    calls = []
+
+    def send(dispatch, roles, **how):
+        calls.append(roles)
+        raise ValueError("signal only works in main thread")
+
+    monkeypatch.setattr("dasktune.dispatch.sending.send", send)
+    monkeypatch.setattr("dasktune.dispatch.sending.PAUSES", (0, 0))
+    driver = driving._Driver(dispatch_of(project, "driver"), math.inf)
+    driver._leaving = True
+    assert driver._conclude(-signal.SIGTERM) == 2
+    assert len(calls) == 3
+    assert capsys.readouterr().out.count("signal only works in main thread") == 3
 
 
 def test_cancel_now_kills_the_jobs_of_its_own_driver_and_no_others(project, queue):

@@ -8,30 +8,35 @@ import pytest
 import xarray as xr
 
 import dasktune as dt
+from dasktune import drain
 from dasktune.dispatch.dispatch import Dispatch, Job, Order, dispatches
 from dasktune.dispatch.share import Shares, Worker, note, noted
 from dasktune.dispatch.sharing import Array
+from dasktune.errors import ClusterError
 from dasktune.outcome import Outcome
 from dasktune.run import Options
 
 
-def array_of(sweep, **options):
+def array_of(sweep, *words, **options):
     """Begin an array in a sweep's store, as its first job does."""
-    order = Order("slurm", {}, (), "slurm", "", sweep.codes.digest, count=3, kind="array")
+    order = Order("slurm", {}, words, "slurm", ".", sweep.codes.digest, count=3, kind="array")
     sweep.store.prepare()
     dispatch = Dispatch.create(sweep.store.root, order)
     return Array(dispatch, sweep, Options(cluster="none", **options), lambda event: None)
 
 
-def work(array, place, *, stop_after=None):
-    """Be one job of the array."""
+def work(array, place, *, most=4):
+    """Be one job of the array, which leaves after some trials."""
     path, told = array.dispatch.path, []
 
     def tell(outcome):
         note(path, place, outcome)
         told.append(outcome)
+        if len(told) == most:
+            drain.request("its time is over")
 
     Worker(Shares.load(path), path, place, 3, f"slurm-{place}", tell).train()
+    drain.reset()
     return told
 
 
@@ -91,6 +96,90 @@ def test_what_dead_jobs_left_goes_on_in_another_array_as_long_as_it_gets_on(proj
     assert summary.not_remade() == ["all"]
 
 
+def test_a_last_job_that_is_killed_while_it_sends_another_array_still_knows_of_the_progress(
+    project,
+):
+    """Its second copy sends one; that it was cut already is no sign that nothing got on."""
+    array = array_of(project.sweep())
+    array.prepare()
+    assert len(work(array, 1, most=2)) == 2
+
+    def killed(count):
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        array.finish(killed)
+    assert finish(array) == (None, [2])
+    assert finish(array)[0].exit_code == 2
+
+
+def test_the_checkpoints_of_another_sweep_are_no_progress(project):
+    """They would keep an array going for ever that is stuck."""
+    array = array_of(project.sweep())
+    array.prepare()
+    other = f"{array.sweep.store.root}/checkpoints/a=9,b=9-beef"
+    os.makedirs(other)
+    with open(f"{other}/epoch-7.pt", "w"):
+        pass
+    assert finish(array)[0].exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("after", "sent", "cancelled"),
+    [
+        ([], [("train", "finish")], []),
+        ([("8", "train"), ("9", "finish")], [], []),
+        ([("8", "train")], [("train", "finish")], ["8"]),
+    ],
+)
+def test_a_last_job_that_is_started_again_sends_no_second_array(
+    project, monkeypatch, after, sent, cancelled
+):
+    """Unless what its first copy sent has no end, since that was killed in between."""
+    array = array_of(project.sweep(), "-f", str(project.file), "--store", str(project.root.parent))
+    array.sweep.codes.save(array.sweep.store)
+    array.prepare()
+    work(array, 1, most=2)
+    for number, role in [("6", "train"), ("7", "finish"), *after]:
+        array.dispatch.add(Job(number, role))
+    asked, gone = [], []
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setattr("dasktune.cluster.jobs.cancel", lambda queue, numbers: gone.extend(numbers))
+    monkeypatch.setattr(
+        "dasktune.dispatch.sending.send", lambda of, roles, **how: asked.append(roles) or "10"
+    )
+    result = project.run_cli(
+        ["share", "finish", array.dispatch.path, "--seconds", "60", "--lead", "5"]
+    )
+    assert (result.code, asked, gone) == (0, sent, cancelled)
+    assert array.dispatch.ended() is None
+
+
+def test_a_queue_that_refuses_another_array_once_is_asked_again(project, monkeypatch):
+    """It may be unable to take a job for a moment."""
+    array = array_of(project.sweep(), "-f", str(project.file), "--store", str(project.root.parent))
+    array.sweep.codes.save(array.sweep.store)
+    array.prepare()
+    work(array, 1, most=2)
+    tries = []
+
+    def send(dispatch, roles, **how):
+        tries.append(roles)
+        if len(tries) < 3:
+            raise ClusterError("Slurm temporarily unable to accept job")
+        return "8"
+
+    monkeypatch.setattr("dasktune.dispatch.sending.send", send)
+    monkeypatch.setattr("dasktune.dispatch.sending.PAUSES", (0, 0, 0))
+    result = project.run_cli(
+        ["share", "finish", array.dispatch.path, "--seconds", "60", "--lead", "5"]
+    )
+    assert result.code == 0
+    assert "what is left goes on in the array 8" in result.out
+    assert len(tries) == 3
+    assert array.dispatch.ended() is None
+
+
 def test_an_array_whose_first_job_was_taken_away_begins_again_some_times(project, monkeypatch):
     """As a preemption does; its last job notices, since nothing was cut into shares."""
     sweep = dt.Sweep.load(str(project.file), store=str(project.folder / "dist"))
@@ -101,7 +190,7 @@ def test_an_array_whose_first_job_was_taken_away_begins_again_some_times(project
     dispatch = Dispatch.create(sweep.store.root, order)
     sent = []
 
-    def send(dispatch, roles):
+    def send(dispatch, roles, **how):
         dispatch.add(Job("7", roles[0]))
         sent.append(roles)
         return "7"
@@ -199,6 +288,7 @@ import torch
 import xarray as xr
 
 import dasktune as dt
+from dasktune import drain
 
 
 def preprocess():

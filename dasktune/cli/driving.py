@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from dasktune.dispatch.dispatch import Dispatch
-from dasktune.errors import ClusterError
+from dasktune.errors import DasktuneError
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the clock, and at whether somebody cancelled."""
@@ -41,6 +41,8 @@ class _Driver:
         self._order = dispatch.order()
         self._leave_at = leave_at
         self._leaving = False
+        self._told_before = False  # to end, by whoever it was
+        self._deaf = False  # to who tells it once more
         self._cancelling = ""  # why
         self._why = "this driver's time is over"
         self._successor = ""
@@ -60,11 +62,12 @@ class _Driver:
         self._dispatch.begin(about)
         now = time.strftime("%Y-%m-%d %H:%M:%S")
         click.echo(f"dasktune: {now}, the driver begins as job {mine} on {socket.gethostname()}")
+        self._make_ready_to_send()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._told)
         # Grid Engine's word ahead of the end, which a run takes as gently as the other.
         signal.signal(signal.SIGUSR2, lambda number, frame: signal.raise_signal(signal.SIGTERM))
-        signal.signal(signal.SIGUSR1, self._leave)
+        signal.signal(signal.SIGUSR1, self._stop)
         for end in (self._heard, self._signals):
             end.setblocking(False)
         # A run has handlers of its own, but what comes is heard here as well, and at once.
@@ -81,11 +84,20 @@ class _Driver:
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         watching.join()  # it may still be asking the queue why
+        if self._dispatch.cancelled():
+            self._cancelling = self._cancelling or "cancelled"
         told = self._dispatch.driver() or about
         if any(told.get(key) != about[key] for key in about):
             click.echo("dasktune: another driver goes on; this one is the old copy")
             return 0
         return self._conclude(code)
+
+    def _make_ready_to_send(self) -> None:
+        """Import what sends jobs here: it sets a handler, which only the main thread may do."""
+        from dasktune.dispatch.sending import jobs_of
+
+        with contextlib.suppress(DasktuneError):  # it is told when a job is sent
+            jobs_of(self._dispatch)
 
     def _mine(self) -> str:
         """Tell which job this is."""
@@ -130,14 +142,16 @@ class _Driver:
         while not over:
             select.select([self._heard], [], [], LOOK_EVERY)
             over, heard = self._over.is_set(), self._signals_heard()
-            moved = self._leaving or self._cancelling
+            late = not over and time.monotonic() > self._leave_at
             if self._dispatch.cancelled() and not self._cancelling:
                 self._cancelling = "cancelled"
-                os.kill(os.getpid(), signal.SIGTERM)
-            elif heard & {signal.SIGTERM, signal.SIGUSR2} and not moved:
+                if not (self._leaving or self._told_before):  # the second word would kill it
+                    os.kill(os.getpid(), signal.SIGTERM)
+            elif heard & {signal.SIGTERM, signal.SIGUSR2} and not self._cancelling:
+                self._told_before = True
                 self._ask_why()
-            elif time.monotonic() > self._leave_at and not moved:
-                os.kill(os.getpid(), signal.SIGUSR1)
+            elif (late or signal.SIGUSR1 in heard) and not (self._leaving or self._cancelling):
+                self._leave()
 
     def _signals_heard(self) -> set[int]:
         with contextlib.suppress(BlockingIOError):
@@ -152,23 +166,35 @@ class _Driver:
         found = fate(queue_of(self._order.cluster), mine) if mine else ""
         if found == "cancelled":
             self._cancelling = f"job {mine} was cancelled in the queue"
-        elif found == "driven out":
+            if self._leaving:  # or the next one might come up before this one has said so
+                self._dispatch.end(2, self._cancelling)
+        elif found == "driven out" and not self._leaving:
             self._why = "this driver was driven out"
-            self._leaving = True
-            self._send_early()
+            self._leave()
 
     def _told(self, number: int, frame: Any) -> None:
         """End while no run goes on; a run has its own, gentle way."""
-        raise _Told
+        if not self._deaf:
+            raise _Told
 
-    def _leave(self, number: int, frame: Any) -> None:
+    def _leave(self) -> None:
         """Ask for a job that goes on, and leave what trains at its checkpoints."""
-        if self._leaving or self._cancelling or self._over.is_set():
-            return
         self._leaving = True
         self._sending = threading.Thread(target=self._send_early)
         self._sending.start()
-        signal.raise_signal(signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    def _stop(self, number: int, frame: Any) -> None:
+        """Stop what is being made, gently, and heed no further word: it would kill it."""
+        if self._deaf or self._over.is_set():
+            return
+        self._deaf = True
+        stop = signal.signal(signal.SIGTERM, self._told)
+        if self._told_before:
+            return  # it stops already
+        if stop == self._told:
+            raise _Told
+        stop(signal.SIGTERM, frame)  # type: ignore[operator,misc]
 
     def _send_early(self) -> None:
         """Send the next job while there is time, where it can wait for this one's end."""
@@ -179,15 +205,12 @@ class _Driver:
             self._send(after=mine)
 
     def _send(self, after: str = "") -> None:
-        from dasktune.dispatch.sending import send
+        from dasktune.dispatch.sending import send_patiently
 
-        for pause in (2, 5, 10, 0):
-            try:
-                self._successor = send(self._dispatch, ["driver"], after=after)
-                return
-            except ClusterError as error:
-                click.echo(f"dasktune: {error}")
-                time.sleep(pause)
+        try:
+            self._successor = send_patiently(self._dispatch, ["driver"], _echo, after=after)
+        except Exception as error:
+            _echo(str(error))
 
     def _take_back(self) -> None:
         """Cancel the job that was to go on, if all is done after all."""
@@ -198,3 +221,7 @@ class _Driver:
 
             with contextlib.suppress(Exception):
                 cancel(queue_of(self._order.cluster), [self._successor])
+
+
+def _echo(text: str) -> None:
+    click.echo(f"dasktune: {text}")

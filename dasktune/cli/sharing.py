@@ -82,12 +82,15 @@ def _prepare(dispatch: Dispatch) -> int | None:
 def _finish(dispatch: Dispatch) -> int | None:
     """Collate, or send another array."""
     from dasktune.dispatch.inquiry import inquire
-    from dasktune.dispatch.sending import send
+    from dasktune.dispatch.sending import send_patiently
 
     def send_on(count: int) -> None:
-        number = send(dispatch, ("train", "finish"), count=count)
-        click.echo(f"dasktune: what is left goes on in the array {number}")
+        number = send_patiently(dispatch, ("train", "finish"), _echo, count=count)
+        _echo(f"what is left goes on in the array {number}")
 
+    if _goes_on(dispatch):
+        _echo("the queue started this job again, but what it has sent goes on")
+        return None
     inquire(dispatch)
     options, array = _array(dispatch)
     if not array.prepared():
@@ -100,7 +103,7 @@ def _finish(dispatch: Dispatch) -> int | None:
 
 def _begin_again(dispatch: Dispatch) -> None:
     """Send all jobs once more: the queue took the first one away before it had preprocessed."""
-    from dasktune.dispatch.sending import roles_of, send
+    from dasktune.dispatch.sending import roles_of, send_patiently
 
     times = sum(job.role == "prepare" for job in dispatch.jobs())
     if times >= MOST_BEGINNINGS:
@@ -108,8 +111,29 @@ def _begin_again(dispatch: Dispatch) -> None:
             f"the first job of the array was taken away {times} times before it had preprocessed; "
             "see 'dasktune logs', and give it a longer walltime."
         )
-    number = send(dispatch, roles_of(dispatch.order()))
-    click.echo(f"dasktune: the first job was taken away; job {number} begins again")
+    number = send_patiently(dispatch, roles_of(dispatch.order()), _echo)
+    _echo(f"the first job was taken away; job {number} begins again")
+
+
+def _goes_on(dispatch: Dispatch) -> bool:
+    """Say whether this very job has sent others before; those that lack a last one are cancelled.
+
+    So it is where the queue starts it again after that.
+    """
+    from dasktune.cluster.jobs import cancel, queue_of
+
+    queue = queue_of(dispatch.order().cluster)
+    mine, jobs = queue.number(os.environ), dispatch.jobs()
+    numbers = [job.number for job in jobs]
+    later = jobs[numbers.index(mine) + 1 :] if mine in numbers else []
+    if later and later[-1].role == "finish":
+        return True
+    cancel(queue, [job.number for job in later])
+    return False
+
+
+def _echo(text: str) -> None:
+    click.echo(f"dasktune: {text}")
 
 
 def _conclude(array: Any, summary: Any, options: dict[str, Any]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,9 @@ from dasktune.errors import ClusterError, UsageError
 if TYPE_CHECKING:
     from dasktune.cluster.jobs import Jobs
     from dasktune.cluster.queue import Seen
+
+PAUSES = (2, 5, 10)
+"""Seconds after each of which jobs are sent again that could not be sent."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,32 @@ def send(dispatch: Dispatch, roles: Sequence[Role], *, after: str = "", count: i
         cancel(jobs.queue, sent)
         raise
     return sent[0]
+
+
+def send_patiently(
+    dispatch: Dispatch,
+    roles: Sequence[Role],
+    tell: Callable[[str], None],
+    *,
+    after: str = "",
+    count: int = 0,
+) -> str:
+    """Send jobs as `send` does, and again after a while where that fails: a queue may be busy.
+
+    Parameters
+    ----------
+    dispatch, roles, after, count
+        As for `send`.
+    tell : callable
+        Takes what went wrong.
+    """
+    for pause in PAUSES:
+        try:
+            return send(dispatch, roles, after=after, count=count)
+        except Exception as error:
+            tell(f"{error}; trying again in {pause} s")
+            time.sleep(pause)
+    return send(dispatch, roles, after=after, count=count)
 
 
 def scripts(dispatch: Dispatch) -> list[str]:

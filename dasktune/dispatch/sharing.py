@@ -18,7 +18,6 @@ from dasktune.outcome import Outcome, TargetFailed
 from dasktune.plan import Plan, Request, State
 from dasktune.run import Options, groups_of, make
 from dasktune.runfolder import RunFolder
-from dasktune.store import saved_epochs
 from dasktune.summary import Summary
 from dasktune.sweep import Sweep
 from dasktune.watch import Observer
@@ -56,6 +55,7 @@ class Array:
         if summary.exit_code == 0:
             self.run.create()
             self._cut(1)
+            self._note_progress(self._progress(self.sweep.plan()))
         return summary
 
     def prepared(self) -> bool:
@@ -71,7 +71,6 @@ class Array:
         plan = self.sweep.plan()
         data = plan.targets["preprocessed"].outcome
         assert data is not None
-        self._note_progress(plan)
         told = noted(self.dispatch.path)
         tried = {name: t for name, t in plan.targets.items() if not _final(told.get(name))}
         plan = replace(plan, targets=tried)
@@ -110,9 +109,11 @@ class Array:
         ]
         gave_up = ""
         if left and not self.run.stopping():
-            if self._note_progress(plan):
+            far = self._progress(plan)
+            if far > self._progress_before():
                 units = self._cut(Shares.load(self.dispatch.path).round + 1)
                 send(max(1, min(units, self.dispatch.order().count)))
+                self._note_progress(far)  # now, since this job may be started again until then
                 return None
             gave_up = f"{len(left)} trials are left, none of which got on; submit again to go on"
         summary = make(self.sweep, None, self.options, self.observe, drive=_collating(told))
@@ -136,22 +137,24 @@ class Array:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{path}/shares.pickle")
 
-    def _note_progress(self, plan: Plan) -> bool:
-        """Note how far the trials are, and say whether that is further than before."""
-        far = sum(target.state is State.DONE for target in plan.trials()) * 10**9
-        far += 10**9 * sum(map(_final, noted(self.dispatch.path).values()))
-        for name, lines in self.sweep.store.listing("checkpoints").items():
-            for line in lines:
-                saved = saved_epochs(self.sweep.store.checkpoints(name, line))
-                far += saved[0].epoch if saved else 0
-        path = f"{self.dispatch.path}/progress"
+    def _progress(self, plan: Plan) -> int:
+        """Tell how far the trials of this sweep are."""
+        told = noted(self.dispatch.path)
+        ended = sum(
+            target.state is State.DONE or _final(told.get(target.name)) for target in plan.trials()
+        )
+        return ended * 10**9 + sum(target.begins for target in plan.trials())
+
+    def _progress_before(self) -> int:
+        """Tell how far they were when the jobs of this array were sent."""
         try:
-            with open(path) as file:
-                before = int(file.read())
+            with open(f"{self.dispatch.path}/progress") as file:
+                return int(file.read())
         except (OSError, ValueError):
-            before = -1
-        write_atomically(path, str(far).encode())
-        return far > before
+            return -1
+
+    def _note_progress(self, far: int) -> None:
+        write_atomically(f"{self.dispatch.path}/progress", str(far).encode())
 
 
 def _final(outcome: Outcome | None) -> bool:
