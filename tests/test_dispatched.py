@@ -16,6 +16,7 @@ from dasktune.cli import driving
 from dasktune.cluster import ending
 from dasktune.dispatch.dispatch import Dispatch, Job, Order
 from dasktune.dispatch.inquiry import inquire, note_restart, run_of
+from dasktune.dispatch.standstill import Standstill
 from dasktune.failure.kind import Kind
 from dasktune.runfolder import RunFolder
 
@@ -205,6 +206,35 @@ def test_a_driver_that_leaves_asks_why_it_is_told_to_end_once_more(project, queu
     assert dispatch.ended().why == "job 7 was cancelled in the queue"
     assert driver._conclude(-signal.SIGTERM) == 2
     assert queue.read_text().split() == ["8"]
+
+
+def test_drivers_that_get_no_further_do_not_follow_each_other_for_ever(
+    project, monkeypatch, capsys
+):
+    """Three with all workers in their own jobs, one after another; then the sweep is over."""
+    dispatch = dispatch_of(project, "whole")
+    still = Standstill(dispatch)
+    assert [still.begin(number) for number in ("7", "8", "8", "9")] == [""] * 4
+    still.excuse("9")  # which was driven out
+    assert still.begin("10") == ""
+    monkeypatch.setenv("SLURM_JOB_ID", "11")
+    dispatch.add(Job("11"))
+    assert driving._Driver(dispatch, math.inf).run() == 2
+    assert "3 jobs one after another ended before any trial" in dispatch.ended().why
+    assert dispatch.ended().why in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("made", ["checkpoints/a-b/epoch-1.pt", "trained/a-b/x", "failed/a-b/x"])
+def test_a_trial_that_gets_on_lets_drivers_follow_each_other(project, made):
+    """One more epoch is enough."""
+    still = Standstill(dispatch_of(project, "whole"))
+    for number in range(3):
+        assert still.begin(f"{number}") == ""
+    (project.root / made).parent.mkdir(parents=True)
+    (project.root / made).touch()
+    for number in range(3, 6):
+        assert still.begin(f"{number}") == ""
+    assert still.begin("6")
 
 
 def test_an_odd_error_where_the_next_driver_is_sent_is_told(project, monkeypatch, capsys):

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from dasktune.dispatch.dispatch import Dispatch
+from dasktune.dispatch.standstill import Standstill
 from dasktune.errors import DasktuneError
 
 LOOK_EVERY = 1.0
@@ -63,6 +64,12 @@ class _Driver:
         now = time.strftime("%Y-%m-%d %H:%M:%S")
         click.echo(f"dasktune: {now}, the driver begins as job {mine} on {socket.gethostname()}")
         self._make_ready_to_send()
+        # The workers of others wait in the queue, and that is no standstill.
+        whole = self._order.kind == "whole"
+        if whole and (why := Standstill(self._dispatch).begin(mine)):
+            _echo(why)
+            self._dispatch.end(2, why)
+            return 2
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._told)
         # Grid Engine's word ahead of the end, which a run takes as gently as the other.
@@ -170,6 +177,7 @@ class _Driver:
                 self._dispatch.end(2, self._cancelling)
         elif found == "driven out" and not self._leaving:
             self._why = "this driver was driven out"
+            Standstill(self._dispatch).excuse(mine)
             self._leave()
 
     def _told(self, number: int, frame: Any) -> None:
