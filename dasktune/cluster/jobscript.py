@@ -1,4 +1,4 @@
-"""The script of a job as dask-jobqueue writes it, made safe: words quoted, and read by no other."""
+"""A job's script as dask-jobqueue writes it, made safe: words quoted, and read by no other."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from dasktune.cluster.command import call
 from dasktune.errors import UsageError
 
 SPLITTING = ("sge", "pbs", "lsf")
@@ -73,6 +74,8 @@ def scripted(job: Any, kind: str) -> Any:
                 yield path
             finally:
                 os.unlink(path)
+
+        _call = staticmethod(call)  # which does not wait without end for a queue that hangs
 
     return Scripted
 

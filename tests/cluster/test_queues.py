@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import re
@@ -9,11 +10,13 @@ import shlex
 import stat
 import sys
 import tempfile
+from types import SimpleNamespace
 
+import psutil
 import pytest
 from click.testing import CliRunner
 
-from dasktune.cluster import Demand
+from dasktune.cluster import Demand, command, jobs
 from dasktune.cluster.choose import QUEUES, backend
 from dasktune.cluster.settings import read
 from dasktune.cluster.walltime import read_walltime
@@ -256,6 +259,47 @@ def test_a_job_that_is_suspended_is_not_one_that_has_yet_to_begin(kind):
     seen = importlib.import_module(f"dasktune.cluster.{kind}").QUEUE.seen(SUSPENDED[kind])
     assert sorted(seen) == ["12", "13"]
     assert all(job.suspended or not job.waiting for job in seen.values())
+
+
+def test_what_cannot_be_read_is_not_known(monkeypatch):
+    """And is no error, which would come in the midst of a job's end."""
+
+    def read(text, *more):
+        raise ValueError(text)
+
+    told = SimpleNamespace(stdout="JobId=often")
+    monkeypatch.setattr(jobs.subprocess, "run", lambda command, **how: told)
+    slurm = jobs.queue_of("slurm")
+    monkeypatch.setattr(slurm, "seen", read)
+    monkeypatch.setattr(slurm, "fate", read)
+    assert jobs.fate(slurm, "7") == ""
+    assert jobs.look(slurm) is None
+
+
+def test_a_queue_that_hangs_is_not_waited_for_without_end(tmp_path, monkeypatch):
+    """Its command is killed, lest it send the job after all."""
+    sbatch = tmp_path / "sbatch"
+    sbatch.write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid\nexec sleep 600\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(command, "SECONDS", 2)
+    sender = jobs.Jobs("slurm", {}, Demand(folder=str(tmp_path)))
+    with pytest.raises(ClusterError, match="sbatch has not answered for 2 s"):
+        sender.submit(["-c", "pass"], sender.of_driver())
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(int((tmp_path / "pid").read_text())).wait(60)
+
+
+def test_a_queue_that_refuses_a_job_is_told_in_its_own_words(tmp_path, monkeypatch):
+    """Without what ours did to ask it."""
+    sbatch = tmp_path / "sbatch"
+    sbatch.write_text("#!/bin/sh\necho 'sbatch: error: no such partition' >&2\nexit 1\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    sender = jobs.Jobs("slurm", {}, Demand(folder=str(tmp_path)))
+    with pytest.raises(ClusterError) as caught:
+        sender.submit(["-c", "pass"], sender.of_driver())
+    assert str(caught.value) == "the queue refused a job: sbatch: error: no such partition"
 
 
 SCONTROL = "JobId=7 JobName=dasktune JobState={} Reason={} Restarts={} PreemptTime={}"
