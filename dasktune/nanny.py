@@ -10,10 +10,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import tempfile
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 from dasktune.attempt import WATCHED
@@ -84,27 +86,56 @@ def memory_words(code: int, before: int, after: int, limited: bool) -> str:
     return ""
 
 
-def oom_kills(proc: str = "/proc", cgroups: str = "/sys/fs/cgroup") -> int:
-    """Count the processes that the kernel has killed for want of memory, as far as it tells.
+def oom_kills(proc: str = "/proc") -> int:
+    """Count the processes that the kernel has killed here for want of memory, as far as it tells.
 
     Parameters
     ----------
-    proc, cgroups : str
-        Where the kernel tells: of this process's group, which is a queue's job, or else of the
-        whole machine.
+    proc : str
+        Where the kernel tells which control group this process is in, which is a queue's job or a
+        container, and where that is counted. The whole machine's count is read only where there
+        are no such groups: what it tells may be of others.
     """
-    group = ""
+    kind, path = _group(proc)
+    if not path:
+        return _count(f"{proc}/vmstat")
+    for root, point in _mounts(proc, kind):
+        # In a container the path may be the machine's, and the mount begins below its root.
+        if root == "/" or path == root or path.startswith(f"{root}/"):
+            folder = f"{point}/{path.removeprefix(root if root != '/' else '')}".rstrip("/")
+            source = "memory.events" if kind == "cgroup2" else "memory.oom_control"
+            if os.path.exists(f"{folder}/{source}"):
+                return _count(f"{folder}/{source}")
+            if kind == "cgroup2" and path == "/" and not os.path.exists(f"{folder}/cgroup.events"):
+                return _count(f"{proc}/vmstat")  # the group of all, which has no count
+    return 0
+
+
+def _group(proc: str) -> tuple[str, str]:
+    """Find the control group of this process whose memory is counted: its kind, and its path."""
+    found = ("", "")
     with contextlib.suppress(OSError), open(f"{proc}/self/cgroup") as file:
         for line in file:
             _, controllers, path = line.rstrip("\n").split(":", 2)
+            if "memory" in controllers.split(","):
+                return "cgroup", path
             if not controllers:
-                group = f"{cgroups}{path}/memory.events"
-            elif "memory" in controllers.split(","):
-                group = f"{cgroups}/memory{path}/memory.oom_control"
-                break
-    for source in (group, f"{proc}/vmstat"):
-        with contextlib.suppress(OSError, ValueError), open(source) as file:
-            found = [int(words[1]) for line in file if (words := line.split())[0] == "oom_kill"]
-            if found:
-                return sum(found)
+                found = "cgroup2", path
+    return found
+
+
+def _mounts(proc: str, kind: str) -> Iterator[tuple[str, str]]:
+    """Tell where control groups are mounted: from which group on, and in which folder."""
+    with contextlib.suppress(OSError), open(f"{proc}/self/mountinfo") as file:
+        for line in file:
+            words, more = (half.split() for half in line.partition(" - ")[::2])
+            if more[:1] == [kind] and (kind == "cgroup2" or "memory" in more[-1].split(",")):
+                yield words[3], re.sub(r"\\(\d{3})", lambda found: chr(int(found[1], 8)), words[4])
+
+
+def _count(source: str) -> int:
+    """Read a count of kills."""
+    with contextlib.suppress(OSError, ValueError), open(source) as file:
+        rows = [line.split() for line in file]
+        return sum(int(row[1]) for row in rows if row[:1] == ["oom_kill"])
     return 0

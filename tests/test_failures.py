@@ -533,24 +533,73 @@ def test_one_cause_of_all_first_failures_ends_a_sweep_and_two_do_not():
     assert not GiveUp(0).take(bad)
 
 
+class Kernel:
+    """What a kernel tells of control groups, in a folder."""
+
+    MOUNTS = (
+        "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n"
+        "35 31 0:32 {root} {point} rw,relatime - {kind} rw{options}\n"
+    )
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.write("proc/vmstat", "nr_free_pages 5\noom_kill 7\n")
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file."""
+        (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / path).write_text(text)
+
+    def group(self, version: int, path: str, root: str = "/") -> None:
+        """Let this process be in a group, and groups be mounted from one on."""
+        kind, options = ("cgroup2 none", "") if version == 2 else ("cgroup cgroup", ",memory")
+        point = f"{self.folder}/my groups".replace(" ", "\\040")
+        mounts = self.MOUNTS.format(root=root, point=point, kind=kind, options=options)
+        self.write("proc/self/mountinfo", mounts)
+        line = f"0::{path}\n" if version == 2 else f"4:cpu,memory:{path}\n0::/\n"
+        self.write("proc/self/cgroup", line)
+
+    def kills(self) -> int:
+        """Count."""
+        return oom_kills(f"{self.folder}/proc")
+
+
 def test_the_kernels_count_of_kills_is_read_of_the_job_or_else_of_the_machine(tmp_path):
     """Of control groups of either version."""
-    proc, groups = tmp_path / "proc", tmp_path / "cgroup"
-    (proc / "self").mkdir(parents=True)
-    (proc / "vmstat").write_text("nr_free_pages 5\noom_kill 7\n")
-    assert oom_kills(str(proc), str(groups)) == 7
-    (proc / "self" / "cgroup").write_text("0::/job_3\n")
-    (groups / "job_3").mkdir(parents=True)
-    (groups / "job_3" / "memory.events").write_text("oom 3\noom_kill 2\n")
-    assert oom_kills(str(proc), str(groups)) == 2
-    (proc / "self" / "cgroup").write_text("4:cpu,memory:/job_3\n0::/\n")
-    (groups / "memory" / "job_3").mkdir(parents=True)
-    (groups / "memory" / "job_3" / "memory.oom_control").write_text("under_oom 0\noom_kill 1\n")
-    assert oom_kills(str(proc), str(groups)) == 1
+    kernel = Kernel(tmp_path)
+    assert kernel.kills() == 7
+    kernel.group(2, "/")
+    assert kernel.kills() == 7
+    kernel.group(2, "/job_3")
+    kernel.write("my groups/job_3/memory.events", "\noom 3\noom_kill 2\n")
+    assert kernel.kills() == 2
+    kernel.group(1, "/job_3")
+    kernel.write("my groups/job_3/memory.oom_control", "under_oom 0\noom_kill 1\n")
+    assert kernel.kills() == 1
     assert memory_words(-9, 1, 2, False)
     assert memory_words(-15, 0, 0, True)
     assert not memory_words(-9, 1, 1, False)
     assert not memory_words(-11, 1, 2, False)
+
+
+def test_in_a_container_no_kill_of_another_is_counted(tmp_path):
+    """There the path may be the machine's, or lead nowhere, and the machine is not ours."""
+    kernel = Kernel(tmp_path)
+    kernel.write("my groups/memory.oom_control", "under_oom 0\noom_kill 3\n")
+    kernel.group(1, "/docker/abc", root="/docker/abc")
+    assert kernel.kills() == 3
+    kernel.write("my groups/step/memory.oom_control", "under_oom 0\noom_kill 2\n")
+    kernel.group(1, "/docker/abc/step", root="/docker/abc")
+    assert kernel.kills() == 2
+    kernel.write("my groups/cgroup.events", "populated 1\n")  # no group of all has this
+    for version, path in ((2, "/docker/abc"), (1, "/docker/abcd/step"), (2, "/../../other")):
+        kernel.group(version, path, root="/docker/abc")
+        assert kernel.kills() == 0
+    kernel.group(2, "/")
+    assert kernel.kills() == 0
+    kernel.write("my groups/old/memory.oom_control", "under_oom 0\n")  # an old kernel
+    kernel.group(1, "/old")
+    assert kernel.kills() == 0
 
 
 def test_a_nanny_notes_the_end_of_its_worker_where_the_next_attempt_looks(tmp_path, monkeypatch):

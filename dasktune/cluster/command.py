@@ -11,6 +11,8 @@ from typing import Any
 
 SECONDS = 60.0
 """That a queue may take to answer."""
+FAREWELL_SECONDS = 2.0
+"""That a command may take to end when it is killed."""
 
 
 class NoAnswer(RuntimeError):
@@ -40,6 +42,9 @@ async def call(command: Sequence[str], *, shell: bool = False) -> str:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL_SECONDS):
+                    await process.wait()
     if process.returncode:
         code = process.returncode
         raise RuntimeError(f"{command[0]}: exit code {code}\nstdout:\n{out}\nstderr:\n{err}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import subprocess
 from collections.abc import Iterable
@@ -18,7 +19,10 @@ REQUEUED = "JobState=REQUEUED"
 
 _LIVE = ("PENDING", "CONFIGURING", "RUNNING", "RESIZING", "SUSPENDED", "STOPPED", "COMPLETING")
 
-_MEMORY = re.compile(r"slurm(step)?d.*(memory limit|oom)|PBS: job killed: \w*mem|TERM_MEMLIMIT")
+_MEMORY = re.compile(
+    r"slurm(step)?d.*(memory limit|\boom[-_ ]?kill|out[- ]of[- ]memory)"
+    r"|PBS: job killed: \w*mem|TERM_MEMLIMIT"
+)
 """What a queue writes into the log of a job that it ends for want of memory."""
 
 
@@ -61,3 +65,29 @@ def ask(queue: Queue, number: str) -> str:
                 command, capture_output=True, text=True, timeout=SECONDS, check=True
             ).stdout
     return ""
+
+
+def last_words(folder: str, name: str, number: str) -> list[str]:
+    """Read the last lines of a job's own logs.
+
+    Parameters
+    ----------
+    folder : str
+        Where the logs of jobs are.
+    name : str
+        The jobs' name, with which their logs may begin; or with that of a worker.
+    number : str
+        The job. Queues name logs in ways of their own, but all by its number.
+    """
+    named = re.compile(rf"{re.escape(name)}|[a-z]+-\d+(?=-)")
+    whole = re.compile(rf"(?<!\d){re.escape(number.partition('.')[0])}(?!\d)")
+    found: list[str] = []
+    with contextlib.suppress(OSError):
+        for log in sorted(os.listdir(folder)):
+            if whole.search(log, begin.end() if (begin := named.match(log)) else 0):
+                with (
+                    contextlib.suppress(OSError),
+                    open(f"{folder}/{log}", errors="replace") as file,
+                ):
+                    found += [line.strip() for line in file.read()[-4000:].splitlines()]
+    return found

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from dataclasses import replace
 
 from dasktune.checkup import Check
 from dasktune.cluster.demand import Demand
+from dasktune.cluster.ending import ask
 from dasktune.cluster.jobs import Jobs, cancel, look
 from dasktune.cluster.probe import UNSEEN
 from dasktune.errors import ClusterError
@@ -122,17 +122,13 @@ class _Examination:
 
     def _end(self, number: str) -> str:
         """Ask the queue for the exit code, if it knows; nothing if that is none, or good."""
-        command = self._jobs.queue.end_command(number)
-        if not command:
-            return ""
-        told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-        code = re.search(r"ExitCode=(\d+):(\d+)", told.stdout)
+        code = re.search(r"ExitCode=(\d+):(\d+)", ask(self._jobs.queue, number))
         return code[1] if code and code[0] != "ExitCode=0:0" else ""
 
     def _without_report(self, number: str, code: str) -> Check:
         """Tell what is known of a job that has left no report."""
         words: list[str] = []
-        for path in sorted(glob.glob(f"{self._folder}/jobs/*")):
+        for path in sorted(glob.glob(f"{glob.escape(self._folder)}/jobs/*")):
             with open(path, errors="replace") as file:
                 words += [line.strip() for line in file.read()[-3000:].splitlines()[-4:]]
         said = " | ".join(word for word in words if word)

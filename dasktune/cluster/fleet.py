@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import glob
 import math
 import re
 import shlex
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dasktune.attempt import job_name
 from dasktune.cluster.command import SECONDS, NoAnswer, call, patient
 from dasktune.cluster.demand import Demand, worker_names
-from dasktune.cluster.ending import REQUEUED, end_of, is_over, words_of
+from dasktune.cluster.ending import REQUEUED, end_of, is_over, last_words, words_of
 from dasktune.cluster.hand import Hand
 from dasktune.cluster.supervisor import Sight, decide, pause
 from dasktune.runfolder import RunFolder
@@ -255,11 +254,7 @@ class Fleet:
 
     def _last_words(self, hand: Hand) -> list[str]:
         """Read the end of a job's own log."""
-        found: list[str] = []
-        for path in sorted(glob.glob(f"{self._demand.folder}/jobs/*{hand.job.job_id}*")):
-            with contextlib.suppress(OSError), open(path, errors="replace") as file:
-                found += [line.strip() for line in file.read()[-4000:].splitlines()]
-        return found
+        return last_words(f"{self._demand.folder}/jobs", hand.job.job_name, hand.job.job_id)
 
     def _note_end(self, hand: Hand, told: str) -> None:
         """Note how a job ended, for who judges what befell the trial that it trained."""

@@ -146,16 +146,20 @@ def places(workers: int, gpus: int, each: float) -> list[Place]:
     Raises
     ------
     ClusterError
-        If this node shows fewer GPUs than the job asked for.
+        If this node shows fewer GPUs than the job asked for, or hides them.
     """
     if not gpus:
         return [Place()] * workers
-    devices = look().names() or [*map(str, range(gpus))]
-    found = seats(devices[:gpus], each, workers)
+    devices = look().names()
+    if not devices and "CUDA_VISIBLE_DEVICES" not in os.environ:
+        devices = [*map(str, range(gpus))]  # nobody can tell
+    found = seats(devices[:gpus], each, workers) if each <= len(devices) else []
     if len(found) < workers:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        shown = ", ".join(devices) or f"CUDA_VISIBLE_DEVICES is {visible!r}"
         raise ClusterError(
             f"{workers} workers need {workers * each:g} GPUs, but this node shows {len(devices)} "
-            f"({', '.join(devices)}); set -O gpus=…, or see to it that the queue gives them."
+            f"({shown}); set -O gpus=…, or see to it that the queue gives them."
         )
     return [Place({"GPU": seat.gpus}, {"CUDA_VISIBLE_DEVICES": seat.devices}) for seat in found]
 

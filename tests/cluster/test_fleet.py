@@ -39,7 +39,7 @@ class Place:
         self.scheduler.remove_worker = remove_worker
 
         class Job:
-            cancel_command = "scancel"
+            cancel_command, job_name = "scancel", "dasktune-p"
 
             def __init__(self, address, name, worker_extra_args):
                 self.name, self.arguments = name, worker_extra_args

@@ -50,3 +50,12 @@ def test_a_node_that_shows_fewer_gpus_than_were_asked_for_is_an_error(monkeypatc
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4")
     with pytest.raises(ClusterError, match=r"2 workers need 2 GPUs, .* this node shows 1 \(4\)"):
         places(2, 2, 1)
+
+
+@pytest.mark.parametrize("nothing", ["", "-1", "NoDevFiles"])
+def test_a_node_that_hides_its_gpus_is_an_error_as_well(monkeypatch, nothing):
+    """None is made up: trials would train on processors, or on GPUs of others."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", nothing)
+    words = rf"2 workers need 2 GPUs, .* shows 0 \(CUDA_VISIBLE_DEVICES is '{nothing}'\)"
+    with pytest.raises(ClusterError, match=words):
+        places(2, 2, 1)
