@@ -65,9 +65,9 @@ def test_a_trial_that_would_not_end_in_the_time_that_is_left_is_not_started(driv
     """The worker leaves before its time is over, and the next one starts it."""
     text = driver.file.read_text()
     driver.file.write_text(text.replace("trial.checkpoint(model=model, optimizer=optimizer)", ""))
-    # As if a worker were to be ended a second after it has begun: nothing that was measured fits.
+    # As if a worker were to be ended as soon as it has begun: nothing that was measured fits.
     monkeypatch.setenv("DASK_DASKTUNE__WORKER__DRAIN_AFTER", "1000")
-    monkeypatch.setenv("DASK_DASKTUNE__WORKER__GRACE", "-999")
+    monkeypatch.setenv("DASK_DASKTUNE__WORKER__GRACE", "-1000")
     out = driver.finish(driver.start("-j1", "--cluster", "local", "a=1,2", "epochs=2"))
     assert "too short for another trial" in out
     assert len({word[2] for word in driver.words("start")}) == 2  # processes
