@@ -34,10 +34,10 @@ def load_ahead(names: Sequence[str] = TRAINING) -> None:
 
 @contextlib.contextmanager
 def uncollected() -> Iterator[None]:
-    """Keep Python's garbage collector out of an import.
+    """Keep Python's garbage collector out of what makes many things that stay, as an import does.
 
-    What an import makes stays, and the collector would look through all of it again and again:
-    a quarter of the time that torch and what comes with it take.
+    It would look through all of them again and again: a quarter of the time that torch and what
+    comes with it take.
     """
     enabled = gc.isenabled()
     gc.disable()

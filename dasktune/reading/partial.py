@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from dasktune.dataset import dataset_of
 from dasktune.errors import StoreError
 from dasktune.facts import about
 from dasktune.history import costs
+from dasktune.libraries import uncollected
 from dasktune.objective import Objective
 from dasktune.ranking import with_front
 from dasktune.reading.ended import Ended, Versions, budget_of, by_trial, read_failures, read_stamps
@@ -58,7 +57,7 @@ def read_partial(store: Store, wanted: str = "") -> xr.Dataset:
     StoreError
         If there is no result of that version.
     """
-    with _no_collections():
+    with uncollected():  # a million small things are made: half the time
         return _read(store, wanted)
 
 
@@ -103,18 +102,6 @@ def _read(store: Store, wanted: str) -> xr.Dataset:
         dataset = _with_budgets(dataset, specs, made, searched)
     dataset.attrs["partial"] = len(damaged)
     return with_front(dataset)
-
-
-@contextlib.contextmanager
-def _no_collections() -> Iterator[None]:
-    """Keep Python from looking for garbage while a million small things are made: half the time."""
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()
 
 
 def _with_budgets(
