@@ -48,10 +48,25 @@ def test_the_accessor_is_the_same_around_any_part_of_a_dataset(sweep):
     """Also one that xarray opened itself."""
     dataset = xr.open_zarr("dist/pipeline/collated.zarr", consolidated=False).load()
     assert dataset.dasktune.best() == dt.open("dist/pipeline").best()
+    assert "lr" not in xr.open_dataset("dist/pipeline", drop_variables="lr")
     part = dataset.isel(trial=dataset.width == 128)
     assert part.dasktune.best().config["width"] == 128
     with pytest.raises(dt.DasktuneError, match="no dataset that dasktune collated"):
         xr.Dataset({"x": ("a", [1])}).dasktune  # noqa: B018
+
+
+def test_xarray_alone_opens_a_sweep_and_has_its_accessor(sweep):
+    """In a process that never imported dasktune."""
+    code = """
+import sys, xarray as xr
+assert "dasktune" not in sys.modules
+collated = xr.open_zarr("dist/pipeline/collated.zarr", consolidated=False)
+sweep = xr.open_dataset("dist/pipeline")
+xr.testing.assert_identical(collated.load(), sweep.load())
+print(collated.dasktune.best().trial, sweep.dasktune.best().trial)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == [dt.open("dist/pipeline").best().trial] * 2
 
 
 def test_the_dataset_says_what_the_sweep_was(sweep):
