@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class Results:
     """The results of a sweep, around a plain `xarray.Dataset`.
 
-    `dasktune.open` gives one; every collated dataset that it, or xarray, opened has one as
-    ``dataset.dasktune``.
+    `dasktune.open` gives one. Once a sweep was opened by it, or by `xarray.open_dataset`, or
+    this class was imported, every collated dataset has one as ``dataset.dasktune``.
 
     Parameters
     ----------

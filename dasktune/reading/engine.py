@@ -1,4 +1,4 @@
-"""The engine: xarray opens a sweep's folder by itself, and its datasets have ``.dasktune``."""
+"""The engine: what `xarray.open_dataset` opens a sweep's folder with, be it collated or not."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from dasktune.reading.opening import read
 class Engine(BackendEntrypoint):
     """What `xarray.open_dataset` opens a sweep's folder with, be it collated or not.
 
-    xarray loads it, as all engines that are installed, before it opens anything: so a collated
-    dataset has its accessor ``.dasktune`` also where nobody imported dasktune.
+    xarray finds it by its entry point; datasets then have their accessor ``.dasktune``, also
+    where nobody imported dasktune.
     """
 
     description: ClassVar[str] = "Open the results of a sweep: dist/<pipeline>"

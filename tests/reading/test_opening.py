@@ -46,8 +46,9 @@ def test_it_gives_a_plain_dataset_and_what_that_cannot_say(sweep):
 
 def test_the_accessor_is_the_same_around_any_part_of_a_dataset(sweep):
     """Also one that xarray opened itself."""
+    opened = dt.open("dist/pipeline")
     dataset = xr.open_zarr("dist/pipeline/collated.zarr", consolidated=False).load()
-    assert dataset.dasktune.best() == dt.open("dist/pipeline").best()
+    assert dataset.dasktune.best() == dt.Results(dataset).best() == opened.best()
     assert "lr" not in xr.open_dataset("dist/pipeline", drop_variables="lr")
     part = dataset.isel(trial=dataset.width == 128)
     assert part.dasktune.best().config["width"] == 128
@@ -60,10 +61,10 @@ def test_xarray_alone_opens_a_sweep_and_has_its_accessor(sweep):
     code = """
 import sys, xarray as xr
 assert "dasktune" not in sys.modules
-collated = xr.open_zarr("dist/pipeline/collated.zarr", consolidated=False)
 sweep = xr.open_dataset("dist/pipeline")
+collated = xr.open_zarr("dist/pipeline/collated.zarr", consolidated=False)
 xr.testing.assert_identical(collated.load(), sweep.load())
-print(collated.dasktune.best().trial, sweep.dasktune.best().trial)
+print(sweep.dasktune.best().trial, collated.dasktune.best().trial)
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == [dt.open("dist/pipeline").best().trial] * 2
