@@ -29,12 +29,19 @@ QUEUES = {"slurm_folder", "sge_variables"}
 """Fixtures that start a queue, of which a machine has one at a time."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file in one process, and all that need a queue in one, too."""
     for item in items:
         needs = QUEUES.intersection(getattr(item, "fixturenames", ()))
         group = "queues" if needs else item.nodeid.partition("::")[0]
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """See to it that the groups hold: another pytest may hide them from pytest-xdist."""
+    if getattr(session.config.option, "loadgroup", False):
+        assert all("@" in item.nodeid for item in session.items), "pytest-xdist groups no tests"
 
 
 TOY = """
