@@ -310,4 +310,4 @@ def _tell_nanny(run: str, *, over: bool = False) -> None:
     if _told.count(run) == (0 if over else 1):
         tree = {"pid": os.getpid(), "runs": sorted(set(_told))}
         with contextlib.suppress(OSError), open(path, "w") as file:
-            json.dump(tree, file)
+            file.write(json.dumps(tree))  # in C, unlike json.dump
