@@ -136,6 +136,10 @@ class Attempt:
         """Note the epoch of the checkpoint that it finds; -1 without one."""
         self._add({"epoch": epoch})
 
+    def is_alone(self) -> None:
+        """Note that nothing else of the run is trained on its machine beside it."""
+        self._add({"alone": True})
+
     def leaving(self, why: str) -> None:
         """Note that the worker has to leave: it may be killed before it has said so."""
         self._add({"leaving": why})

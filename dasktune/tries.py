@@ -118,6 +118,8 @@ class Tries:
         stop while it waited to be alone.
         """
         with among(self._run_name, self._alone, lambda: not self._must_not_start()):
+            if self._alone is not None and self._attempt is not None:
+                self._attempt.is_alone()  # and not before: it may be lost while it waits
             yield not self._must_not_start()
 
     def _must_not_start(self) -> bool:

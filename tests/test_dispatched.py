@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -54,10 +55,10 @@ def dispatch_of(project, kind="array", *words):
     return Dispatch.create(sweep.store.root, order)
 
 
-def job(dispatch, *role):
+def job(dispatch, *role, number="7"):
     """Be a job of it, and give the exit code."""
     command = [sys.executable, "-m", "dasktune", *role, dispatch.path, "--seconds", "900"]
-    environment = {**os.environ, "SLURM_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "1"}
+    environment = {**os.environ, "SLURM_JOB_ID": number, "SLURM_ARRAY_TASK_ID": "1"}
     done = subprocess.run(
         [*command, "--lead", "1"], env=environment, capture_output=True, text=True, timeout=100
     )
@@ -173,9 +174,7 @@ def test_a_driver_sends_the_next_one_ahead_and_is_not_killed_by_one_more_word(pr
 
 def watch(driver):
     """Let a driver look once at what happens to it."""
-    driver._heard.setblocking(False)
-    driver._over.set()
-    driver._signals.send(b"\0")
+    driver._hearing.end()
     driver._watch()
 
 
@@ -201,7 +200,7 @@ def test_a_driver_that_leaves_asks_why_it_is_told_to_end_once_more(project, queu
     dispatch = dispatch_of(project, "driver")
     driver = driving._Driver(dispatch, math.inf)
     driver._leaving, driver._successor = True, "8"
-    driver._signals.send(bytes([signal.SIGTERM]))
+    driver._hearing._mouth.send(bytes([signal.SIGTERM]))
     watch(driver)
     assert dispatch.ended().why == "job 7 was cancelled in the queue"
     assert driver._conclude(-signal.SIGTERM) == 2
@@ -329,3 +328,28 @@ def test_a_queue_that_does_not_answer_tells_nothing(queue, monkeypatch):
     (queue.parent / "scontrol").write_text("#!/bin/sh\nexit 1\n")
     (queue.parent / "scontrol").chmod(0o755)
     assert ending.ask(slurm.QUEUE, "7") == ""
+
+
+def test_a_last_job_that_is_driven_out_sends_another_unless_somebody_cancelled_it(project, queue):
+    """While it can; what it was to do is done by the one that comes."""
+    project.edit("OFFSET = 0\n", TOLD)
+    project.edit('objective="max score"', 'objective="max score", collate=collate')
+    dispatch = dispatch_of(project)
+    for role in ("prepare", "train"):
+        assert job(dispatch, "share", role) == 0
+    dispatch.add(Job("7", "finish"))
+    for told, why in ((None, "job 7 was cancelled in the queue"), ("2026-11-24T13:15:41", "")):
+        words = f"JobId=7 JobState=COMPLETING PreemptTime={told}"
+        (queue.parent / "scontrol").write_text(f"#!/bin/sh\necho {words}\n")
+        assert job(dispatch, "share", "finish") == 128 + signal.SIGTERM
+        assert (dispatch.ended().why if dispatch.ended() else "") == why
+        if why:
+            assert [job.number for job in dispatch.jobs()] == ["7"]
+            os.unlink(f"{dispatch.path}/ended.json")
+            (project.folder / "told-collate").unlink()
+            shutil.rmtree(project.root / "collated")  # it had come so far
+    assert [job.number for job in dispatch.jobs()] == ["7", "8"]
+    assert "--dependency=afterany:7" in (queue.parent / "sent").read_text()
+    assert job(dispatch, "share", "finish", number="8") == 0
+    assert dispatch.ended().code == 0
+    assert project.dataset().sizes["trial"] == 4

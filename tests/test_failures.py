@@ -18,17 +18,19 @@ import torch
 
 import dasktune as dt
 from dasktune.attempt import Attempt, setbacks
-from dasktune.errors import ClusterError, UsageError
+from dasktune.errors import ClusterError, TrialLost, UsageError
 from dasktune.failure.company import among
 from dasktune.failure.death import judge
 from dasktune.failure.kind import Kind, Setback, cause_of, kind_of
-from dasktune.failure.leniency import must_be_apart, tries_again, verdict_on
+from dasktune.failure.leniency import Verdict, must_be_apart, tries_again, verdict_on
 from dasktune.failure.tolerance import Tolerance
 from dasktune.giveup import GiveUp
 from dasktune.nanny import memory_words, note_end, oom_kills
 from dasktune.outcome import Outcome
 from dasktune.runfolder import RunFolder
 from dasktune.stamp import read_stamp
+from dasktune.store import Store
+from dasktune.tries import Tries
 
 UGLY = """
 import ctypes
@@ -417,6 +419,38 @@ def test_time_that_runs_out_counts_only_where_no_checkpoint_was_come_to():
     assert verdict_on(stands, 2).kind is None
 
 
+def felled(number, **more):
+    """Give the loss of a node under a job."""
+    return Setback(Kind.LOST, "the queue says NODE_FAIL", True, felled=f"{number}-0", **more)
+
+
+def test_a_trial_that_fells_one_node_after_another_is_at_last_tried_alone_and_then_fails():
+    """Three in a row without a checkpoint; a neighbour's fault is none, nor is preemption."""
+    assert verdict_on([felled(1)], -1) == Verdict()
+    assert verdict_on([felled(1), felled(2)], -1) == Verdict(alone=Kind.LOST)
+    assert verdict_on([felled(1), felled(2), felled(3)], -1) == Verdict(alone=Kind.LOST)
+    verdict = verdict_on([felled(1), felled(2), felled(3, alone=True)], -1)
+    assert verdict.kind is Kind.LOST
+    assert verdict.text.startswith("3 nodes failed, one after another, while it trained and before")
+    assert "the queue says NODE_FAIL" in verdict.text
+    driven = [Setback(Kind.PREEMPTED, "", True)] * 50
+    assert verdict_on([felled(1), *driven, felled(2), *driven], -1) == Verdict(alone=Kind.LOST)
+    assert verdict_on([*driven, felled(1), *driven], -1) == Verdict()
+    assert verdict_on([felled(1), *driven, felled(2), felled(3, alone=True)], -1).kind
+    # One job that was lost with its node says it once, of however many attempts.
+    assert verdict_on([felled(1), felled(1), felled(1, alone=True)], -1) == Verdict()
+
+
+def test_a_trial_that_gets_on_may_lose_as_many_nodes_as_there_are():
+    """One more epoch is enough."""
+    gets_on = [felled(epoch, epoch=epoch, alone=True) for epoch in range(50)]
+    assert verdict_on(gets_on, 50) == Verdict()
+    stands = [*gets_on, *(felled(number, epoch=50, alone=True) for number in range(50, 53))]
+    assert verdict_on(stands[:-1], 50).kind is None
+    assert verdict_on(stands, 50).kind is Kind.LOST
+    assert verdict_on(stands, 51) == Verdict()
+
+
 def test_memory_is_tried_once_more_alone_and_a_hang_never():
     """Unless others were trained in the same process: then it may have been their fault."""
     for kind in (Kind.HOST_MEMORY, Kind.GPU_MEMORY):
@@ -434,6 +468,8 @@ def test_memory_is_tried_once_more_alone_and_a_hang_never():
     assert must_be_apart([together]) == "the group hung"
     assert must_be_apart([lost(), lost()])
     assert not must_be_apart([lost(), lost(free=True)])
+    assert must_be_apart([felled(1), felled(2)]) == "nodes failed under the group"
+    assert not must_be_apart([felled(1), felled(1)])
 
 
 @pytest.mark.parametrize(
@@ -503,6 +539,16 @@ def test_a_death_is_judged_by_what_others_saw_of_it(record, ends, expected):
     found = judge({"name": "a", **record}, ends, [])
     assert (found.kind, found.free) == expected[:2]
     assert expected[2] in (None, found.evidence)
+
+
+def test_the_node_that_failed_under_a_trial_is_told_by_its_job():
+    """And whether it was there alone; of a job that ended otherwise neither is."""
+    lost = {"job": "7-0", "state": "NODE_FAIL", "text": "JobState=NODE_FAIL"}
+    found = judge({"name": "a", "epoch": 3, "alone": True}, [lost], [])
+    words = "the queue says JobState=NODE_FAIL"
+    assert found == Setback(Kind.LOST, words, True, 3, felled="7-0", alone=True)
+    assert not judge({"name": "a"}, [{**lost, "state": "PREEMPTED"}], []).felled
+    assert not judge({"name": "a"}, [{"exit": -11}, lost], []).felled
 
 
 def test_what_hung_is_told_apart_from_what_was_trained_beside_it():
@@ -618,6 +664,29 @@ def test_a_nanny_notes_the_end_of_its_worker_where_the_next_attempt_looks(tmp_pa
     note_end(str(work), -9, before=0, after=0)
     assert len(run.deaths()) == 1
     note_end(str(tmp_path / "nothing"), -9, before=0, after=0)  # a worker that had nothing to do
+
+
+def test_a_trial_whose_nodes_fail_in_a_row_fails_when_it_was_alone_there(tmp_path, monkeypatch):
+    """An attempt whose node is lost while it waits for its neighbours to end says nothing."""
+    store = Store(str(tmp_path))
+    store.prepare()
+    run = RunFolder(store.run("run"))
+    run.create()
+
+    def attempt(number):
+        monkeypatch.setenv("DASKTUNE_JOB", f"{number}-0")
+        tries = Tries(store, "run", "a-k", "worker", Tolerance(), str(tmp_path / "saved"), None)
+        if tries.begin():
+            tries.judge()
+        run.note_death(f"job-{number}-0", {"job": f"{number}-0", "state": "NODE_FAIL"})
+        return tries
+
+    for number in range(1, 5):
+        attempt(number)  # which has trained beside others, or was to be alone
+    with attempt(5).company() as may:
+        assert may
+    with pytest.raises(TrialLost, match="5 nodes failed, one after another"):
+        attempt(6)
 
 
 def test_the_newest_attempt_holds_and_others_can_undo_nothing(tmp_path):

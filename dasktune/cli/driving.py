@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import socket
 import threading
@@ -14,8 +13,8 @@ from typing import Any
 import click
 
 from dasktune.dispatch.dispatch import Dispatch
+from dasktune.dispatch.hearing import Hearing
 from dasktune.dispatch.standstill import Standstill
-from dasktune.errors import DasktuneError
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the clock, and at whether somebody cancelled."""
@@ -49,10 +48,12 @@ class _Driver:
         self._successor = ""
         self._sending: threading.Thread | None = None
         self._over = threading.Event()
-        self._heard, self._signals = socket.socketpair()
+        self._hearing = Hearing()
 
     def run(self) -> int:
         """Make, and see to it that it goes on elsewhere, or is known to be over."""
+        from dasktune.dispatch.sending import make_ready
+
         if self._dispatch.ended() is not None:
             return 0
         mine = self._mine()
@@ -63,7 +64,7 @@ class _Driver:
         self._dispatch.begin(about)
         now = time.strftime("%Y-%m-%d %H:%M:%S")
         click.echo(f"dasktune: {now}, the driver begins as job {mine} on {socket.gethostname()}")
-        self._make_ready_to_send()
+        make_ready(self._dispatch)
         # The workers of others wait in the queue, and that is no standstill.
         whole = self._order.kind == "whole"
         if whole and (why := Standstill(self._dispatch).begin(mine)):
@@ -75,10 +76,8 @@ class _Driver:
         # Grid Engine's word ahead of the end, which a run takes as gently as the other.
         signal.signal(signal.SIGUSR2, lambda number, frame: signal.raise_signal(signal.SIGTERM))
         signal.signal(signal.SIGUSR1, self._stop)
-        for end in (self._heard, self._signals):
-            end.setblocking(False)
         # A run has handlers of its own, but what comes is heard here as well, and at once.
-        signal.set_wakeup_fd(self._signals.fileno(), warn_on_full_buffer=False)
+        self._hearing.begin()
         watching = threading.Thread(target=self._watch, daemon=True)
         watching.start()
         try:
@@ -87,7 +86,7 @@ class _Driver:
         except _Told:
             code = -signal.SIGTERM
         self._over.set()
-        self._signals.send(b"\0")
+        self._hearing.end()
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         watching.join()  # it may still be asking the queue why
@@ -98,13 +97,6 @@ class _Driver:
             click.echo("dasktune: another driver goes on; this one is the old copy")
             return 0
         return self._conclude(code)
-
-    def _make_ready_to_send(self) -> None:
-        """Import what sends jobs here: it sets a handler, which only the main thread may do."""
-        from dasktune.dispatch.sending import jobs_of
-
-        with contextlib.suppress(DasktuneError):  # it is told when a job is sent
-            jobs_of(self._dispatch)
 
     def _mine(self) -> str:
         """Tell which job this is."""
@@ -147,8 +139,7 @@ class _Driver:
         """Look at the clock, at whether somebody cancelled, and at what the queue says."""
         over = False
         while not over:
-            select.select([self._heard], [], [], LOOK_EVERY)
-            over, heard = self._over.is_set(), self._signals_heard()
+            over, heard = self._hearing.wait(LOOK_EVERY)
             late = not over and time.monotonic() > self._leave_at
             if self._dispatch.cancelled() and not self._cancelling:
                 self._cancelling = "cancelled"
@@ -159,11 +150,6 @@ class _Driver:
                 self._ask_why()
             elif (late or signal.SIGUSR1 in heard) and not (self._leaving or self._cancelling):
                 self._leave()
-
-    def _signals_heard(self) -> set[int]:
-        with contextlib.suppress(BlockingIOError):
-            return set(self._heard.recv(4096))
-        return set()
 
     def _ask_why(self) -> None:
         """Ask the queue why it ends this job, while the run stops: another may have to go on."""

@@ -28,6 +28,9 @@ MOST_BEGINNINGS = 3
 @click.option("--lead", type=float, help="How much sooner it leaves.")
 def share(role: str, folder: str, seconds: float, lead: float) -> int:
     """Do the part of ROLE in the array of the dispatch in FOLDER."""
+    from dasktune.cluster.jobs import queue_of
+    from dasktune.dispatch.succession import Succession, TakenAway
+
     dispatch = Dispatch(folder)
     if dispatch.ended() is not None or dispatch.cancelled():
         return 0
@@ -36,15 +39,23 @@ def share(role: str, folder: str, seconds: float, lead: float) -> int:
         return _train(dispatch)
     now = time.strftime("%Y-%m-%d %H:%M:%S")
     click.echo(f"dasktune: {now}, {role} on {socket.gethostname()}")
+    mine = queue_of(dispatch.order().cluster).number(os.environ)
+    until = time.monotonic() + seconds - lead
     try:
-        code = _prepare(dispatch) if role == "prepare" else _finish(dispatch)
+        with Succession(dispatch, role, mine, until, _echo) as succession:  # type: ignore[arg-type]
+            code = _prepare(dispatch) if role == "prepare" else _finish(dispatch)
     except DasktuneError as error:
         dispatch.end(error.exit_code, str(error))
         raise
+    except TakenAway:
+        code = -signal.SIGTERM
     if code is not None and code < 0:
-        return 128 - code  # the queue took the job away, and may start it again
+        if succession.why:
+            dispatch.end(2, succession.why)
+        return 128 - code  # the queue took the job away, and it is done again
     if code is not None:
         dispatch.end(code)
+        succession.take_back()
     return code or 0
 
 

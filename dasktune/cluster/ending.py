@@ -31,6 +31,12 @@ def words_of(told: str) -> str:
     return " ".join(re.findall(r"\b(?:JobState|Reason|ExitCode)=\S+", told))
 
 
+def restarts_of(told: str) -> int:
+    """Give how often a queue has started a job again, by what it told of it; 0 if it does not."""
+    found = re.search(r"\bRestarts=(\d+)", told)
+    return int(found[1]) if found else 0
+
+
 def is_over(queue: Queue, told: str) -> bool:
     """Say whether a job is over by what its queue told of it; where it told no state, it is."""
     return queue.end_state(words_of(told)) not in _LIVE

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dasktune.attempt import job_name
 from dasktune.cluster.command import SECONDS, NoAnswer, call, patient
 from dasktune.cluster.demand import Demand, worker_names
-from dasktune.cluster.ending import REQUEUED, end_of, is_over, last_words, words_of
+from dasktune.cluster.ending import REQUEUED, end_of, is_over, last_words, restarts_of, words_of
 from dasktune.cluster.hand import Hand
 from dasktune.cluster.supervisor import Sight, decide, pause
 from dasktune.runfolder import RunFolder
@@ -223,9 +223,8 @@ class Fleet:
             connected = bool(self._addresses(hand))
             seen = jobs.get(hand.job.job_id)
             if seen is not None:
-                if hand.see(seen):
-                    self._note_end(hand, REQUEUED)
-                    hand.restarts += 1
+                for start in hand.see(seen):
+                    self._note_end(hand, REQUEUED, start)
                 self._tell_silent(hand, connected)
                 continue
             if not hand.miss():
@@ -234,8 +233,10 @@ class Fleet:
             if told and not is_over(self._queue, told):
                 hand.lives()  # the listing was not whole
                 continue
+            for start in hand.restarted(restarts_of(told)):
+                self._note_end(hand, REQUEUED, start)
             if hand.came and not hand.ended and not hand.retired:
-                self._note_end(hand, told)
+                self._note_end(hand, told, hand.restarts)
             hand.ended = True
             if connected:
                 await self._cut_off(hand)
@@ -256,9 +257,9 @@ class Fleet:
         """Read the end of a job's own log."""
         return last_words(f"{self._demand.folder}/jobs", hand.job.job_name, hand.job.job_id)
 
-    def _note_end(self, hand: Hand, told: str) -> None:
-        """Note how a job ended, for who judges what befell the trial that it trained."""
-        job = job_name(hand.job.job_id, hand.restarts)
+    def _note_end(self, hand: Hand, told: str, start: int) -> None:
+        """Note how a job ended that was started again so often, for who judges a trial in it."""
+        job = job_name(hand.job.job_id, start)
         end = end_of(self._queue, job, told, self._last_words(hand))
         with contextlib.suppress(OSError):
             self._run.note_death(f"job-{job}", end)

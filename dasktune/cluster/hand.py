@@ -35,16 +35,32 @@ class Hand:
     ended: bool = False  # how, was noted
     submitted: float = field(default_factory=time.monotonic)
 
-    def see(self, seen: Seen) -> bool:
-        """Note that the queue lists it, and say whether the queue is to start it once more."""
+    def see(self, seen: Seen) -> range:
+        """Note that the queue lists it.
+
+        Returns
+        -------
+        range
+            Which of its starts have come to an end since the last look, each told by its number:
+            the queue has started it once more since, or is to.
+        """
         self.lives()
+        waits = seen.waiting and not seen.suspended
+        restarts = seen.restarts
+        if restarts is None:
+            restarts = self.restarts + (waits and self.running_since is not None)
+        over = self.restarted(restarts)
         self.waiting, self.reason = seen.waiting, seen.reason
-        if self.running_since is None:
-            self.running_since = None if seen.waiting else time.monotonic()
-            return False
-        again = seen.waiting and not seen.suspended
-        self.running_since = None if again else self.running_since
-        return again
+        if waits or over:
+            self.running_since = None
+        if not seen.waiting and self.running_since is None:
+            self.running_since = time.monotonic()
+        return over
+
+    def restarted(self, times: int) -> range:
+        """Note how often it was started again, and give which of its starts are over by that."""
+        before, self.restarts = self.restarts, max(self.restarts, times)
+        return range(before, self.restarts)
 
     def lives(self) -> None:
         """Note that it is not over, whatever a listing has lacked before."""

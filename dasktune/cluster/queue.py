@@ -55,11 +55,14 @@ class Seen:
         Why.
     suspended : bool
         Whether it has run, and is to go on from there: it has not ended.
+    restarts : int or None
+        How often the queue has started it again; None where it does not say.
     """
 
     waiting: bool
     reason: str = ""
     suspended: bool = False
+    restarts: int | None = None
 
 
 Fate = Literal["again", "driven out", "cancelled", ""]

@@ -12,6 +12,11 @@ from dasktune.cluster.queue import Fate, Queue, Request, Seen, note
 _PENDING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
 _SUSPENDED = ("SUSPENDED", "STOPPED")
 _RUNNING = ("RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "RESIZING")
+_COLUMNS = ("ArrayJobID", "State", "RestartCnt", "Reason")
+"""Of a listing; only by these names does squeue tell of restarts."""
+_WIDTH = 128
+"""Of a column: its text may have spaces, and every other character."""
+_FORMAT = ",".join(f"{column}:{_WIDTH}" for column in _COLUMNS)
 
 
 class Slurm(Queue):
@@ -20,7 +25,7 @@ class Slurm(Queue):
     kind = "slurm"
     cluster = "SLURMCluster"
     more = {"gpu-request": "--gres=gpu:{gpus}"}  # noqa: RUF012
-    look_command = ("squeue", "-h", "-u", getpass.getuser(), "-o", "%F|%T|%r")
+    look_command = ("squeue", "-h", "-u", getpass.getuser(), "-O", _FORMAT)
     cancel_command = "scancel"
     own = ("SLURM_JOB_ID",)
     index = ("SLURM_ARRAY_TASK_ID",)
@@ -50,14 +55,15 @@ class Slurm(Queue):
         """Read squeue's lines."""
         jobs: dict[str, Seen] = {}
         for line in text.splitlines():
-            if line.count("|") < 2:
+            places = range(0, _WIDTH * len(_COLUMNS), _WIDTH)
+            number, state, again, reason = (line[n : n + _WIDTH].strip() for n in places)
+            if not (number.isdigit() and again.isdigit()):
                 continue  # a site's own word
-            number, state, reason = line.split("|", 2)
             if state in _PENDING or state in _SUSPENDED:
                 why = "" if reason == "None" else reason
-                note(jobs, number, Seen(True, why, state in _SUSPENDED))
+                note(jobs, number, Seen(True, why, state in _SUSPENDED, int(again)))
             elif state in _RUNNING:
-                note(jobs, number, Seen(False))
+                note(jobs, number, Seen(False, restarts=int(again)))
         return jobs
 
     def after(self, job: str) -> str:

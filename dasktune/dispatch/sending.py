@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from dasktune.dispatch.dispatch import Dispatch, Job, Order, Role
-from dasktune.errors import ClusterError, UsageError
+from dasktune.errors import ClusterError, DasktuneError, UsageError
 
 if TYPE_CHECKING:
     from dasktune.cluster.jobs import Jobs
@@ -45,6 +46,12 @@ def jobs_of(dispatch: Dispatch) -> Jobs:
         order.resources, threads=order.threads, name=order.pipeline, folder=dispatch.path
     )
     return Jobs(order.cluster, order.settings, demand)
+
+
+def make_ready(dispatch: Dispatch) -> None:
+    """Import what sends jobs: it sets a handler, which only the main thread may do."""
+    with contextlib.suppress(DasktuneError):  # it is told when a job is sent
+        jobs_of(dispatch)
 
 
 def roles_of(order: Order) -> tuple[Role, ...]:
@@ -190,4 +197,6 @@ def standing(dispatch: Dispatch, seen: Mapping[str, Seen] | None) -> Standing:
         text = f"{queue} job {job.number} ({job.role}) waits in the queue{why}"
         return Standing("waiting", text)
     text = "its jobs are gone from the queue before it was made; submit again to go on"
+    if dispatch.order().kind == "array":
+        text += ", or 'dasktune make' if only the collation is left"
     return Standing("lost", text)

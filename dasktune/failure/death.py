@@ -42,8 +42,8 @@ def judge(
     Parameters
     ----------
     record : mapping
-        What the attempt noted of itself: ``name``, ``epoch``, and ``setback`` or ``leaving``
-        where it could still say so.
+        What the attempt noted of itself: ``name``, ``epoch``, ``alone``, and ``setback`` or
+        ``leaving`` where it could still say so.
     ends : sequence of mapping
         What others noted of its process or its job: ``exit`` (a code as of `subprocess`),
         ``memory`` (why that was memory), ``state`` (the queue's word), ``text``.
@@ -71,7 +71,9 @@ def judge(
         # A job goes on when a trial of it crashes: its own end is then none of that trial's.
         if state in _OF_QUEUE and (leaving or not any(map(_crashed, ends))):
             kind, free = _OF_QUEUE[state]
-            return Setback(kind, _queue_words(end), free, epoch)
+            felled = str(end.get("job", "")) if kind is Kind.LOST else ""
+            alone = bool(record.get("alone"))
+            return Setback(kind, _queue_words(end), free, epoch, felled=felled, alone=alone)
     if leaving:
         kind = Kind.TIME if leaving in TIME_WORDS else Kind.PREEMPTED
         return Setback(kind, f"its worker had to leave ({leaving})", True, epoch)

@@ -53,6 +53,10 @@ class Setback:
         Whether it happened to trials that were trained as one.
     beside : bool
         Whether others were trained in the same process, so that it may have been their fault.
+    felled : str
+        The job of a queue whose node failed under it; empty if that is not what befell it.
+    alone : bool
+        Whether nothing else of its run was trained on its machine.
     """
 
     kind: Kind
@@ -61,6 +65,8 @@ class Setback:
     epoch: int = -1
     together: bool = False
     beside: bool = False
+    felled: str = ""
+    alone: bool = False
 
     def to_json(self) -> dict[str, str]:
         """Give what the record of a trial holds of it."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from dasktune.failure.kind import MEMORY, Kind, Setback
 
@@ -13,8 +14,11 @@ MOST_DEATHS = 3
 MOST_STANDSTILLS = 3
 """Times that a trial's time may run out, one after another, without a checkpoint in between."""
 
+MOST_NODES = 3
+"""Nodes that may fail under a trial, one after another, without a checkpoint in between."""
+
 FUSED_DEATHS = 2
-"""Times that a worker process may die under trials that are trained as one."""
+"""Times that a worker process, or a node, may die under trials that are trained as one."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +69,41 @@ def verdict_on(past: Sequence[Setback], epoch: int) -> Verdict:
             f"its worker's time ran out {MOST_STANDSTILLS} times before it came to a checkpoint. "
             "Give the jobs a longer walltime, or the trial checkpoints (trial.checkpoint).",
         )
+    fell = nodes_lost(past, epoch)
+    if len(fell) >= MOST_NODES and fell[-1].alone:
+        return Verdict(
+            Kind.LOST,
+            f"{len(fell)} nodes failed, one after another, while it trained and before it came to "
+            "a checkpoint; under the last one nothing else of this run was trained there "
+            f"({fell[-1].evidence}).",
+        )
     apart = [*short, *hung]
+    if len(fell) >= MOST_NODES - 1 and not apart:  # or it may have been the fault of a neighbour
+        apart = fell
     return Verdict(alone=apart[-1].kind if apart else None)
 
 
 def standstills(past: Sequence[Setback], epoch: int) -> int:
     """Count the last attempts whose time ran out before they came to any checkpoint."""
-    count, after = 0, epoch
+    return sum(1 for _ in takewhile(lambda s: s.kind is Kind.TIME, _fruitless(past, epoch)))
+
+
+def nodes_lost(past: Sequence[Setback], epoch: int) -> list[Setback]:
+    """List the last attempts whose nodes failed before they came to any checkpoint, one a job.
+
+    Those between them that were preempted, or ran out of time, say nothing of that.
+    """
+    fell = [s for s in _fruitless(past, epoch) if s.felled]
+    return [*{setback.felled: setback for setback in reversed(fell)}.values()]
+
+
+def _fruitless(past: Sequence[Setback], epoch: int) -> Iterator[Setback]:
+    """Give the attempts since the last checkpoint that any came to, the last one first."""
     for setback in reversed(past):
-        if setback.kind is not Kind.TIME or after > setback.epoch:
-            break
-        count, after = count + 1, setback.epoch
-    return count
+        if epoch > setback.epoch:
+            return
+        yield setback
+        epoch = setback.epoch
 
 
 def must_be_apart(past: Sequence[Setback]) -> str:
@@ -87,6 +114,8 @@ def must_be_apart(past: Sequence[Setback]) -> str:
         return "the group hung"
     if sum(s.kind is Kind.LOST and not s.free for s in past) >= FUSED_DEATHS:
         return "the worker process died under the group"
+    if len({s.felled for s in past} - {""}) >= FUSED_DEATHS:
+        return "nodes failed under the group"
     return ""
 
 

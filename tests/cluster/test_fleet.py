@@ -11,6 +11,8 @@ import pytest
 
 from dasktune.cluster import Demand, fleet
 from dasktune.cluster.command import NoAnswer
+from dasktune.cluster.hand import Hand
+from dasktune.cluster.queue import Seen
 from dasktune.cluster.slurm import QUEUE
 from dasktune.runfolder import RunFolder
 
@@ -69,7 +71,8 @@ class Place:
             return self.told
         self.asked += 1
         found = {job.job_id: "RUNNING" for job in self.submitted} | self.states
-        return "".join(f"{job}|{state}|None\n" for job, state in found.items())
+        rows = ((job, *f"{state} 0".split()[:2], "None") for job, state in found.items())
+        return "".join("".join(f"{word:128}" for word in row) + "\n" for row in rows)
 
     def step(self, seconds=0.0):
         """Let some time go by, and look once."""
@@ -241,11 +244,31 @@ def test_a_job_that_is_suspended_has_not_ended_and_one_that_waits_again_has(busy
         busy.look(state)
     assert busy.deaths() == {}
     busy.look("SUSPENDED")
-    busy.look("PENDING", times=2)
-    busy.look("RUNNING")
+    busy.look("PENDING 1", times=2)
+    busy.look("RUNNING 1")
     assert busy.deaths() == {"job-1-0": "REQUEUED"}
-    busy.look("PENDING")
-    assert busy.deaths() == {"job-1-0": "REQUEUED", "job-1-1": "REQUEUED"}
+    assert busy.fleet._hands["slurm-0"].running_since is not None
+
+
+def test_a_job_that_was_started_again_between_two_looks_is_seen_to_have_been(busy):
+    """By the queue's count; also if it is over by then, or was started more often."""
+    busy.look("RUNNING 1")
+    assert busy.deaths() == {"job-1-0": "REQUEUED"}
+    busy.look("RUNNING 1", times=20)
+    busy.look("PENDING 2")
+    busy.look("RUNNING 3")
+    assert busy.deaths() == {f"job-1-{start}": "REQUEUED" for start in range(3)}
+    busy.told = "JobState=FAILED Restarts=4 Reason=NonZeroExitCode ExitCode=1:0"
+    busy.look("", times=2)
+    ends = {f"job-1-{start}": "REQUEUED" for start in range(4)} | {"job-1-4": "FAILED"}
+    assert busy.deaths() == ends
+
+
+def test_a_queue_that_does_not_count_tells_of_a_job_that_waits_again():
+    """Each time that it did run."""
+    hand = Hand("sge-0", None, ("sge-0",))
+    seen = [hand.see(Seen(waiting)) for waiting in (True, False, True, True, False, True)]
+    assert [[*over] for over in seen] == [[], [], [0], [], [], [1]]
 
 
 def test_a_job_that_the_queue_does_not_cancel_stays_in_our_hands_until_it_does(place):

@@ -206,8 +206,13 @@ class TestContract:
         assert queue.seen("") == {}
 
 
+def squeue(*jobs):
+    """Write a listing as squeue does."""
+    return "".join("".join(f"{word:128}" for word in job.split()) + "\n" for job in jobs)
+
+
 PRINTED = {
-    "slurm": "12|PENDING|Resources\n13|RUNNING|None\n14|COMPLETED|None\n",
+    "slurm": squeue("12 PENDING 0 Resources", "13 RUNNING 0 None", "14 COMPLETED 0 None"),
     "sge": (
         "job-ID  prior   name       user  state submit/start at     queue  slots\n"
         "------------------------------------------------------------------------\n"
@@ -245,7 +250,7 @@ def test_what_a_site_says_besides_is_not_read_as_a_job(kind):
 
 
 SUSPENDED = {
-    "slurm": "12|SUSPENDED|None\n13|STOPPED|None\n",
+    "slurm": squeue("12 SUSPENDED 0 None", "13 STOPPED 1 None"),
     "lsf": "12|SSUSP|Load\n13|USUSP|-\n",
     "pbs": PRINTED["pbs"].replace(" R ", " S ").replace(" Q ", " S "),
     "oar": PRINTED["oar"].replace(" R ", " S ").replace(" W ", " S "),

@@ -7,10 +7,14 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from typing import ClassVar
 
 import pytest
 
+from dasktune.cluster.jobs import look
+from dasktune.cluster.queue import Seen
+from dasktune.cluster.slurm import QUEUE
 from dasktune.contract import ClusterContract
 
 
@@ -120,6 +124,21 @@ def test_a_refused_submission_is_tried_again(driver, slurm, moody):
     out = driver.finish(driver.start(*slurm.options, "-j1", "a=1", "epochs=2"))
     assert "the queue refused a job (sbatch: error: AssocMaxSubmitJobLimit)" in out
     assert "trying again in 2 s" in out
+
+
+def test_what_slurm_lists_of_a_job_is_read(slurm):
+    """Its state, its reason, and how often it was started again."""
+    script = ("-o", "/dev/null", "--wrap", "exec sleep 600")
+    job = slurm.ask("sbatch", "--parsable", "--requeue", *script)
+    array = slurm.ask("sbatch", "--parsable", "--begin=now+1hour", "--array=1-2", *script)
+    while job not in slurm.jobs():
+        time.sleep(0.1)
+    assert look(QUEUE) == {
+        job: Seen(False, restarts=0),
+        array: Seen(True, "BeginTime", restarts=0),
+    }
+    slurm.ask("scontrol", "requeue", job)
+    assert look(QUEUE)[job].restarts == 1  # whatever its state is by now
 
 
 def test_a_job_that_the_queue_never_takes_is_an_error(driver, slurm):
