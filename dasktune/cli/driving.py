@@ -27,7 +27,10 @@ LOOK_EVERY = 1.0
 @click.option("--lead", type=float, help="How much sooner it leaves.")
 def drive(folder: str, seconds: float, lead: float) -> int:
     """Make what the dispatch in FOLDER asks for, until it is made or the job's time is over."""
-    return _Driver(Dispatch(folder), time.monotonic() + seconds - lead).run()
+    from dasktune.cluster.walltime import seconds_left
+
+    leave_at = time.monotonic() + seconds_left(seconds - lead, lead)
+    return _Driver(Dispatch(folder), leave_at).run()
 
 
 class _Told(BaseException):

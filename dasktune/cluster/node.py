@@ -25,6 +25,7 @@ from dasktune.cluster.cuda import seats
 from dasktune.cluster.demand import worker_names
 from dasktune.cluster.devices import look
 from dasktune.cluster.local import CONFIG
+from dasktune.cluster.walltime import seconds_left
 from dasktune.errors import ClusterError
 from dasktune.events import TOPIC
 from dasktune.worker import SIGNALS
@@ -80,7 +81,7 @@ async def serve(
 
     config: dict[str, Any] = dict(CONFIG)
     if drain_after is not None:
-        config["dasktune.worker.leave-at"] = time.time() + drain_after
+        config["dasktune.worker.leave-at"] = time.time() + seconds_left(drain_after, grace)
         config["dasktune.worker.grace"] = grace
     security = None
     if tls_ca_file is not None:
