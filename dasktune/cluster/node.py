@@ -20,6 +20,7 @@ import click
 import dask
 
 from dasktune.attempt import JOB, job_of_environment
+from dasktune.cluster.claim import COUNT, claim
 from dasktune.cluster.crew import Crew, write
 from dasktune.cluster.cuda import seats
 from dasktune.cluster.demand import worker_names
@@ -55,6 +56,9 @@ TELL_SECONDS = 10
 @click.option("--tls-key", default=None)
 def main(**options: Any) -> None:
     """Serve a scheduler until it is told to leave."""
+    if options["gpus"]:
+        os.environ.setdefault(COUNT, str(options["gpus"]))
+    claim()
     with dask.config.set(CONFIG):
         asyncio.run(serve(**options))
 
@@ -171,8 +175,6 @@ def places(workers: int, gpus: int, each: float) -> list[Place]:
     if not gpus:
         return [Place()] * workers
     devices = look().names()
-    if not devices and "CUDA_VISIBLE_DEVICES" not in os.environ:
-        devices = [*map(str, range(gpus))]  # nobody can tell
     found = seats(devices[:gpus], each, workers) if each <= len(devices) else []
     if len(found) < workers:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
