@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +13,7 @@ from dasktune.plan import Plan, State
 from dasktune.row import STATES, Row
 
 _ENDED = {"ok": "done", "failed": "failed", "stopped": "stopped", "interrupted": "interrupted"}
+MOST_NOTES = 5
 STAGES = ("preprocessed", "trained", "collated")
 
 
@@ -46,6 +47,8 @@ class Board:
         Address of the page in the browser.
     jobs : str
         How many workers there are, and what others wait for, where a queue gives them.
+    notes : deque of (float, str)
+        The last few things that people were told besides: when, and what.
     over : str
         How the run ended; empty while it goes on.
     """
@@ -65,6 +68,7 @@ class Board:
         self.replicate: tuple[str, ...] = ()
         self.dashboard = ""
         self.jobs = ""
+        self.notes: deque[tuple[float, str]] = deque(maxlen=MOST_NOTES)
         self.over = ""
         self.most_running = 0
         self._counts: Counter[str] = Counter()
@@ -124,6 +128,8 @@ class Board:
             self.dashboard = event["dashboard"]
         elif kind == "jobs":
             self.jobs = event["text"]
+        elif kind == "note":
+            self.notes.append((now, event["text"]))
         elif kind == "over":
             self._over(event["how"])
 
@@ -312,6 +318,7 @@ class Board:
             "replicate": list(self.replicate),
             "dashboard": self.dashboard,
             "jobs": self.jobs,
+            "notes": [list(note) for note in self.notes],
             "over": self.over,
             "most_running": self.most_running,
             "spent": self._spent,
@@ -341,6 +348,7 @@ class Board:
             board.front.put(name, point)
         board.dashboard, board.over = tree["dashboard"], tree["over"]
         board.jobs, board.replicate = tree["jobs"], tuple(tree["replicate"])
+        board.notes.extend((when, text) for when, text in tree["notes"])
         board.most_running, board._spent = tree["most_running"], list(tree["spent"])
         board._counts = Counter(tree["counts"])
         return board

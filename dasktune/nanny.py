@@ -31,6 +31,7 @@ def dask_setup(nanny: Any) -> None:
     ended = nanny._on_worker_exit_sync
 
     def note(code: int) -> None:
+        nanny.dasktune_exit = code
         with contextlib.suppress(Exception):  # Dask's own duties come first
             before, kills[0] = kills[0], oom_kills()
             limited = getattr(nanny.memory_manager, "_last_terminated_pid", -1)

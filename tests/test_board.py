@@ -149,3 +149,11 @@ def test_a_running_trial_shows_all_objectives_that_it_has_reported(several):
     several.take(report(a, 1, 2.0, START + 2), START + 2)
     assert several.rows[a].values == (2.0, 0.5)
     assert Board.from_json(several.to_json()).rows[a].values == (2.0, 0.5)
+
+
+def test_the_last_notes_are_kept_for_who_looks_later(board):
+    """Such as a worker that does not start; a few of them."""
+    for number in range(9):
+        board.take({"event": "note", "text": f"note {number}"}, START + number)
+    again = Board.from_json(json.loads(json.dumps(board.to_json(only_running=True))))
+    assert list(again.notes) == [(START + n, f"note {n}") for n in range(4, 9)]

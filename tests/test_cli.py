@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+from dasktune.runfolder import RunFolder
+
 
 def test_plan_tells_states_reasons_and_keys_as_json(project):
     """A row a target."""
@@ -48,6 +50,15 @@ def test_status_counts_from_the_store_alone(project):
     counts = json.loads(project.cli("status", "--json").out)
     assert (counts["done"], counts["failed"], counts["left"], counts["running"]) == (3, 1, 0, 0)
     assert "  exception: RuntimeError: told to fail (toy.py:" in project.cli("status").out
+
+
+def test_status_tells_what_a_run_that_goes_on_has_told(project):
+    """Who sees its display no more learns of a worker that does not start."""
+    run = RunFolder(f"{project.root}/runs/r")
+    run.create()
+    run.tell({"notes": [[0.0, "worker a does not start"]]})
+    assert "worker a does not start" in json.loads(project.cli("status", "--json").out)["notes"][0]
+    assert "00 worker a does not start\n" in project.cli("status").out
 
 
 def test_logs_prints_what_a_trial_printed_also_when_it_failed(project):

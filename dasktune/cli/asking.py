@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -91,10 +92,11 @@ def status(variables: tuple[str, ...], watch: bool, as_json: bool, **options: An
     submitted = _submitted(sweep.store.root)
     if submitted:
         counts["submitted"] = submitted
+    counts["notes"] = notes = _notes(sweep.store.root)
     if as_json:
         click.echo(json.dumps(counts, indent=1))
         return 0
-    del counts["failures"]
+    del counts["failures"], counts["notes"]
     if failed:
         counts["failed"] = f"{len(failed)} ({count_kinds(kinds)})"
     for name, value in counts.items():
@@ -104,6 +106,8 @@ def status(variables: tuple[str, ...], watch: bool, as_json: bool, **options: An
         click.echo(f"  failed: {name}  {worded(kind, record.get('error', ''))}")
     for name in running[:10]:
         click.echo(f"  running: {name}")
+    for text in notes:
+        click.echo(f"  told: {text}")
     return 0
 
 
@@ -232,6 +236,14 @@ def _running(root: str) -> list[str]:
     from dasktune.runfolder import run_folders
 
     return [name for run in run_folders(root) for name in run.running_trials()]
+
+
+def _notes(root: str) -> list[str]:
+    """List what the runs that go on have told of late, such as a worker that does not start."""
+    from dasktune.runfolder import run_folders
+
+    told = [note for run in run_folders(root) for note in (run.told() or {}).get("notes", ())]
+    return [f"{time.strftime('%H:%M:%S', time.localtime(when))} {text}" for when, text in told]
 
 
 def _live_log(root: str, trial: str) -> str | None:

@@ -26,7 +26,16 @@ LOOK_EVERY = 1.0
 @click.option("--lead", type=float, help="How much sooner it leaves.")
 def drive(folder: str, seconds: float, lead: float) -> int:
     """Make what the dispatch in FOLDER asks for, until it is made or the job's time is over."""
-    return _Driver(Dispatch(folder), time.monotonic() + seconds - lead).run()
+    from dasktune.cluster.claim import claim
+    from dasktune.cluster.walltime import seconds_left
+
+    try:
+        claim()  # for the workers, if they are to be in this very job
+    except DasktuneError as error:
+        Dispatch(folder).end(error.exit_code, str(error))
+        raise
+    leave_at = time.monotonic() + seconds_left(seconds - lead, lead)
+    return _Driver(Dispatch(folder), leave_at).run()
 
 
 class _Told(BaseException):

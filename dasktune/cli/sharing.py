@@ -35,7 +35,11 @@ def share(role: str, folder: str, seconds: float, lead: float) -> int:
     if dispatch.ended() is not None or dispatch.cancelled():
         return 0
     if role == "train":
-        _leave_in_time(seconds - lead)
+        from dasktune.cluster.claim import claim
+        from dasktune.cluster.walltime import seconds_left
+
+        claim()
+        _leave_in_time(seconds_left(seconds - lead, lead))
         return _train(dispatch)
     now = time.strftime("%Y-%m-%d %H:%M:%S")
     click.echo(f"dasktune: {now}, {role} on {socket.gethostname()}")

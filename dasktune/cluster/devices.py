@@ -163,15 +163,34 @@ def memory(device: str) -> tuple[int, int] | None:
     if nvml is None:
         return None
     try:
-        handle = (
-            nvml.nvmlDeviceGetHandleByIndex(int(device))
-            if device.isdigit()
-            else nvml.nvmlDeviceGetHandleByUUID(device.encode())
-        )
-        told = nvml.nvmlDeviceGetMemoryInfo(handle)
+        told = nvml.nvmlDeviceGetMemoryInfo(_handle(nvml, device))
         return int(told.used), int(told.total)
     except nvml.NVMLError:
         return None
+
+
+def computing(device: str) -> list[int]:
+    """List the processes that compute on a device, as far as its driver tells; MPS is none."""
+    nvml = _nvml()
+    found: list[int] = []
+    if nvml is None:
+        return found
+    with contextlib.suppress(nvml.NVMLError):
+        for process in nvml.nvmlDeviceGetComputeRunningProcesses(_handle(nvml, device)):
+            name = ""
+            with contextlib.suppress(nvml.NVMLError):
+                name = _text(nvml.nvmlSystemGetProcessName(process.pid))
+            if not name.endswith("nvidia-cuda-mps-server"):
+                found.append(int(process.pid))
+    return found
+
+
+def _handle(nvml: Any, device: str) -> Any:
+    return (
+        nvml.nvmlDeviceGetHandleByIndex(int(device))
+        if device.isdigit()
+        else nvml.nvmlDeviceGetHandleByUUID(device.encode())
+    )
 
 
 def _words(text: str) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dasktune.cluster.command import call
+from dasktune.cluster.walltime import NOTE_BEGIN
 from dasktune.errors import UsageError
 
 SPLITTING = ("sge", "pbs", "lsf")
@@ -39,6 +40,7 @@ def scripted(job: Any, kind: str) -> Any:
             security: Any = None,
             log_directory: str = "",
             job_name: str = "",
+            job_script_prologue: Sequence[str] = (),
             **options: Any,
         ) -> None:
             if kind in SPLITTING and re.search(r"\s", log_directory):
@@ -58,6 +60,7 @@ def scripted(job: Any, kind: str) -> Any:
                 local_directory=expanding(str(local_directory)) if local_directory else None,
                 log_directory=log_directory,
                 job_name=re.sub(r"\s+", "-", job_name),
+                job_script_prologue=[NOTE_BEGIN, *job_script_prologue],
                 **options,
             )
             if kind == "slurm":

@@ -12,7 +12,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,12 +20,19 @@ import click
 import dask
 
 from dasktune.attempt import JOB, job_of_environment
+from dasktune.cluster.claim import COUNT, claim
+from dasktune.cluster.crew import Crew, write
 from dasktune.cluster.cuda import seats
 from dasktune.cluster.demand import worker_names
 from dasktune.cluster.devices import look
 from dasktune.cluster.local import CONFIG
+from dasktune.cluster.walltime import seconds_left
 from dasktune.errors import ClusterError
+from dasktune.events import TOPIC
 from dasktune.worker import SIGNALS
+
+TELL_SECONDS = 10
+"""Seconds that telling a scheduler may take."""
 
 
 @click.command()
@@ -49,6 +56,9 @@ from dasktune.worker import SIGNALS
 @click.option("--tls-key", default=None)
 def main(**options: Any) -> None:
     """Serve a scheduler until it is told to leave."""
+    if options["gpus"]:
+        os.environ.setdefault(COUNT, str(options["gpus"]))
+    claim()
     with dask.config.set(CONFIG):
         asyncio.run(serve(**options))
 
@@ -66,6 +76,7 @@ async def serve(
     tls_ca_file: str | None,
     tls_cert: str | None,
     tls_key: str | None,
+    death_timeout: float,
     memory_limit: str,  # the queue holds the limit, and knows it better
     **options: Any,
 ) -> None:
@@ -74,7 +85,7 @@ async def serve(
 
     config: dict[str, Any] = dict(CONFIG)
     if drain_after is not None:
-        config["dasktune.worker.leave-at"] = time.time() + drain_after
+        config["dasktune.worker.leave-at"] = time.time() + seconds_left(drain_after, grace)
         config["dasktune.worker.grace"] = grace
     security = None
     if tls_ca_file is not None:
@@ -84,8 +95,9 @@ async def serve(
             tls_worker_cert=tls_cert,
             tls_worker_key=tls_key,
         )
-    nannies = [
-        Nanny(
+
+    def nanny(own: str, place: Place) -> Callable[[], Any]:
+        return lambda: Nanny(
             scheduler,
             name=own,
             nthreads=nthreads,
@@ -95,24 +107,36 @@ async def serve(
             preload=["dasktune.worker"],
             config=config,
             dashboard=False,
+            death_timeout=death_timeout,
             env={JOB: job_of_environment(), **place.environment},
             **options,
         )
-        for own, place in zip(
-            worker_names(name, workers), places(workers, gpus, gpus_each), strict=True
-        )
-    ]
+
+    async def tell(text: str) -> None:
+        write(text)
+        await tell_runs(text, scheduler, security)
+
+    names = worker_names(name, workers)
+    found = zip(names, places(workers, gpus, gpus_each), strict=True)
+    crew = Crew([(own, nanny(own, place)) for own, place in found], death_timeout, tell)
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
-        loop.add_signal_handler(number, forward, nannies, number)
+        loop.add_signal_handler(number, crew.forward, number)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # the driver's alone
-    await asyncio.gather(*(serve_one(nanny) for nanny in nannies))
+    await crew.serve()
+    if not crew.served and not crew.leaving:
+        raise SystemExit(1)
 
 
-async def serve_one(nanny: Any) -> None:
-    """Start a nanny, and wait for its end."""
-    await nanny
-    await nanny.finished()
+async def tell_runs(text: str, scheduler: str, security: Any) -> None:
+    """Tell the runs on a scheduler, if it can be reached."""
+    from distributed import Security
+    from distributed.core import rpc
+
+    connection = (security or Security()).get_connection_args("worker")
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(TELL_SECONDS), rpc(scheduler, connection_args=connection) as at:
+            await at.log_event(topic=TOPIC, msg={"event": "note", "text": text})
 
 
 @dataclass(frozen=True)
@@ -151,8 +175,6 @@ def places(workers: int, gpus: int, each: float) -> list[Place]:
     if not gpus:
         return [Place()] * workers
     devices = look().names()
-    if not devices and "CUDA_VISIBLE_DEVICES" not in os.environ:
-        devices = [*map(str, range(gpus))]  # nobody can tell
     found = seats(devices[:gpus], each, workers) if each <= len(devices) else []
     if len(found) < workers:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -162,17 +184,6 @@ def places(workers: int, gpus: int, each: float) -> list[Place]:
             f"({shown}); set -O gpus=…, or see to it that the queue gives them."
         )
     return [Place({"GPU": seat.gpus}, {"CUDA_VISIBLE_DEVICES": seat.devices}) for seat in found]
-
-
-def forward(nannies: Sequence[Any], number: int) -> None:
-    """Tell the workers to leave. Dask's own way would close them at once."""
-    for nanny in nannies:
-        if nanny.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(nanny.pid, number)
-        elif nanny.status.name not in ("closing", "closed", "failed"):
-            told = nanny.close(reason="told before it had begun")
-            asyncio.get_running_loop().create_task(told)
 
 
 def read_resources(text: str) -> dict[str, float]:

@@ -17,6 +17,8 @@ from dasktune.checkup import (
     check_torch,
     guarded,
 )
+from dasktune.cluster.claim import claim
+from dasktune.errors import DasktuneError
 
 UNSEEN = 71
 """The exit code where the folder is not seen, so that nothing can be reported there."""
@@ -35,6 +37,7 @@ def main(folder: str, address: str, token: str, gpus: int, tls: bool) -> None:
         click.echo(f"{folder} is not seen here", err=True)
         raise SystemExit(UNSEEN)
     found = [
+        *_claimed(),
         guarded("python", check_python),
         guarded("torch", check_torch),
         guarded("device", lambda: check_device(gpus)),
@@ -45,6 +48,16 @@ def main(folder: str, address: str, token: str, gpus: int, tls: bool) -> None:
     with open(scratch, "w") as file:
         json.dump([asdict(check) for check in found], file)
     os.replace(scratch, f"{folder}/report.json")
+
+
+def _claimed() -> list[Check]:
+    """See to it that this job has GPUs of its own, as a worker does; tell if it cannot."""
+    try:
+        claim()
+    except DasktuneError as error:
+        fix = "ask your site, or take whole nodes: -O gpus=N with all that a node has"
+        return [Check("claim", False, str(error), fix)]
+    return []
 
 
 def check_scheduler(address: str, certificates: str = "") -> Check:

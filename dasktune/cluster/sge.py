@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dasktune.cluster.claim import COUNT
 from dasktune.cluster.queue import Fate, Queue, Request, Seen, note
 
 
 class GridEngine(Queue):
-    """Grid Engine. It hands out no device numbers: a worker sees what its node lets it see."""
+    """Grid Engine. It counts GPUs and names none, so that its jobs claim some."""
 
     kind = "sge"
     cluster = "SGECluster"
@@ -32,6 +33,7 @@ class GridEngine(Queue):
         if request.gpus:
             directives.append(request.settings["gpu-request"].format(gpus=request.gpus))
         return {
+            "job_script_prologue": [f"export {COUNT}={request.gpus}"] if request.gpus else [],
             "queue": request.settings["queue"],
             "project": request.settings["account"],
             "resource_spec": request.settings["resource-spec"],

@@ -29,22 +29,6 @@ def test_a_job_with_one_worker_or_without_gpus_is_left_as_it_is():
     assert places(3, 0, 1) == [Place()] * 3
 
 
-def test_gpus_are_counted_where_the_queue_names_none(monkeypatch):
-    """As Grid Engine: jobs take whole nodes there."""
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr("dasktune.cluster.node.look", lambda: NoMachine)
-    assert seen(places(2, 2, 1)) == [("0", 1), ("1", 1)]
-
-
-class NoMachine:
-    """Nobody knows of any GPU."""
-
-    @staticmethod
-    def names():
-        """List nothing."""
-        return []
-
-
 def test_a_node_that_shows_fewer_gpus_than_were_asked_for_is_an_error(monkeypatch):
     """The job ends at once, with that word in its log."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4")

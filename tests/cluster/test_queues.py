@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import stat
+import subprocess
 import sys
 import tempfile
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from click.testing import CliRunner
 from dasktune.cluster import Demand, command, jobs
 from dasktune.cluster.choose import QUEUES, backend
 from dasktune.cluster.settings import read
-from dasktune.cluster.walltime import read_walltime
+from dasktune.cluster.walltime import read_walltime, seconds_left
 from dasktune.errors import ClusterError, UsageError
 
 SETTINGS = {
@@ -149,6 +150,15 @@ class TestContract:
         without = backend(kind, {"workers": "3", "gpus": "0"}).script(Demand({"CPU": 1}))
         assert " --workers 3" in without
         assert "--gpus" not in without
+
+    def test_the_first_thing_that_it_does_is_to_look_at_the_clock(self, kind):
+        """Whatever the user's own lines take, such as the loading of modules."""
+        lines = backend(kind, {"prologue": "module load x"}).script(Demand()).splitlines()
+        body = [line for line in lines if line and not line.startswith("#")]
+        if kind == "htcondor":  # which has them in one line, after its header
+            body = "".join(body).partition("'")[2].split(";")
+        assert body[0] == "export DASKTUNE_BEGAN=`date +%s`"
+        assert subprocess.check_output(["sh", "-c", f"{body[0]}; echo $DASKTUNE_BEGAN"]).strip()
 
     def test_nothing_secret_is_in_its_script(self, kind):
         script = backend(kind, {}).script(Demand())
@@ -381,6 +391,25 @@ def test_other_queues_do_not_tell():
 def test_a_walltime_is_read_in_all_ways_that_people_write_it(text, seconds):
     """Hours come first where there are two numbers."""
     assert read_walltime(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("environment", "left"),
+    [
+        ({}, 600),
+        ({"DASKTUNE_BEGAN": "9940"}, 540),  # a minute, until Python ran
+        ({"DASKTUNE_BEGAN": "10060"}, 600),  # a clock that was set
+        ({"DASKTUNE_BEGAN": "9"}, 600),  # another job's
+        ({"DASKTUNE_BEGAN": "`date +%s`"}, 600),
+        ({"DASKTUNE_BEGAN": "9990", "SLURM_JOB_END_TIME": "10560"}, 500),
+        ({"DASKTUNE_BEGAN": "9990", "SLURM_JOB_END_TIME": "99999"}, 590),  # longer than was asked
+        ({"SLURM_JOB_END_TIME": "0"}, 600),
+    ],
+)
+def test_a_jobs_time_counts_from_its_own_start(environment, left, monkeypatch):
+    """Not from Python's, which may be slow to come; nonsense shortens it by nothing."""
+    monkeypatch.setattr("dasktune.cluster.walltime.time.time", lambda: 10000.0)
+    assert seconds_left(600, 60, environment) == left
 
 
 @pytest.mark.parametrize(

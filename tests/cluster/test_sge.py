@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
 from dasktune.contract import ClusterContract
+
+DRIVER = Path(__file__).parent / "fake-driver"
 
 
 @pytest.fixture
@@ -59,11 +62,29 @@ def test_a_driver_there_goes_on_in_another_job(driver, sge, sge_variables):
     driver.same_as_undisturbed("a=1", "epochs=12")
 
 
+SEEN = """
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    note(f"saw {seen} {os.environ.get('SGE_TASK_ID')}")
+    deadline = time.monotonic() + 60
+    while "SGE_TASK_ID" in os.environ and time.monotonic() < deadline:
+        with open(f"{HERE}/log") as file:  # until both jobs train
+            if len({line.split()[2] for line in file if line.startswith("saw")}) == 2:
+                break
+        time.sleep(0.05)
+    x = data"""
+
+
 def test_an_array_of_jobs_makes_the_same_there(driver, sge, sge_variables):
-    """Without a scheduler, and without a connection between them."""
+    """Without a scheduler, and a connection between them; each on a GPU of its own."""
+    text = driver.file.read_text()
+    driver.file.write_text(text.replace("\n    x = data", SEEN))
     known = " ".join(f"{name}={value}" for name, value in sge_variables.items())
+    known += f" DASKTUNE_CLAIMS={driver.path} FAKE_GPUS='whole whole whole' PYTHONPATH={DRIVER}"
     driver.run("submit", "sge", "--array", "-O", f"prologue=export {known}", "-j2", "epochs=1")
     out = driver.run("attach")
     assert "trained 4 of 4 trials" in out
     assert len(driver.words("epoch")) == 4
+    seen = {tuple(word[1:]) for word in driver.words("saw")}
+    assert len({device for device, _ in seen}) == len(seen) == 2, seen
+    assert {device for device, _ in seen} < {"0", "1", "2"}
     driver.same_as_undisturbed("epochs=1")

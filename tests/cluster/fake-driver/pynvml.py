@@ -124,7 +124,15 @@ def nvmlDeviceGetUtilizationRates(handle):
 
 
 def nvmlDeviceGetComputeRunningProcesses(handle):
-    return []
+    """List those of ``FAKE_PROCESSES``, such as ``"0:4242"``; 1 is that of MPS."""
+    words = [word.split(":") for word in os.environ.get("FAKE_PROCESSES", "").split()]
+    return [SimpleNamespace(pid=int(pid)) for gpu, pid in words if handle[4] == gpu]
+
+
+def nvmlSystemGetProcessName(pid):
+    if pid == 1:
+        return b"/usr/bin/nvidia-cuda-mps-server"
+    raise NVMLError_NotFound(pid)
 
 
 nvmlDeviceGetComputeRunningProcesses_v2 = nvmlDeviceGetComputeRunningProcesses

@@ -1,0 +1,140 @@
+"""Claims: which GPUs of its node a job has, where its queue has said only how many.
+
+Grid Engine counts GPUs and names none, unless a site has taught it to. What it does tell is
+believed; else the job takes GPUs that no other job of dasktune has claimed and no process
+computes on. A claim is a lock on a file of the node's own disk: it ends with its process, however
+that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import time
+from collections.abc import Mapping, MutableMapping
+from typing import TYPE_CHECKING
+
+import click
+
+from dasktune.cluster.devices import Device, Machine, computing, look
+from dasktune.errors import ClusterError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+COUNT = "DASKTUNE_GPUS"
+"""The variable in which a job's script says how many GPUs it asked for."""
+FOLDER = "DASKTUNE_CLAIMS"
+"""The variable that names another folder for claims than /tmp. (The usual variables for
+temporary files name a folder of each job's own.)"""
+PATIENCE = 60.0
+"""Seconds within which the job before is to have let go of its GPUs."""
+_MOST = 64  # on a node of which nobody knows how many it has
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+_DEVICE = re.compile(r"\d+|(GPU|MIG)-\S+")
+_GRANTED = re.compile(r"SGE_GPU|SGE_HGR_\w*(gpu|cuda)\w*", re.IGNORECASE)
+"""What Grid Engine calls the granted ones of a resource map, and what the prolog calls them that
+many sites have (sge-gpuprolog)."""
+
+_claims: list[BaseFileLock] = []  # of this process, for its whole life
+
+
+def claim(
+    environment: MutableMapping[str, str] = os.environ, patience: float = PATIENCE
+) -> list[str]:
+    """Put the GPUs of this job into CUDA_VISIBLE_DEVICES, where the queue has not.
+
+    Parameters
+    ----------
+    environment : mapping of str to str
+        Of this process. `COUNT` says how many GPUs the job has; without it nothing is done.
+    patience : float
+        Seconds to wait for GPUs that are to be free soon.
+
+    Raises
+    ------
+    ClusterError
+        If so many are not free.
+    """
+    count = environment.get(COUNT, "")
+    if not count.isdecimal() or not int(count) or _VISIBLE in environment:
+        return []
+    machine = look()
+    devices = granted(environment, machine, int(count))
+    if devices:
+        how = "the queue gives GPU"
+    else:
+        devices, how = _take(machine, int(count), environment, patience), "this job takes GPU"
+    environment[_VISIBLE] = ",".join(devices)
+    # Numbers are the driver's; CUDA by itself would count the fastest GPU first.
+    environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    click.echo(f"dasktune: {how} {', '.join(devices)}", err=True)
+    return devices
+
+
+def granted(environment: Mapping[str, str], machine: Machine, count: int) -> list[str]:
+    """Give the devices that the queue names in its own way; none if it names none."""
+    known = {name for device in machine.devices for name in (device.index, device.uuid)}
+    for name, text in sorted(environment.items()):
+        words = re.split(r"[\s,]+", text.strip())
+        if not _GRANTED.fullmatch(name) or len(words) < count:
+            continue
+        if not all(_DEVICE.fullmatch(word) for word in words):
+            continue  # a site's own names, such as "GPU1", which may count from 1
+        if not known or known.issuperset(words):
+            return words
+        if len(machine.devices) == count:
+            return machine.names()  # a control group shows the job's own alone, counted anew
+    return []
+
+
+def _take(
+    machine: Machine, count: int, environment: Mapping[str, str], patience: float
+) -> list[str]:
+    """Claim devices that are free."""
+    from filelock import FileLock, Timeout
+
+    # If nobody knows what there is, those with the lowest numbers: the queue counts them.
+    devices = machine.devices or tuple(Device(str(number), "") for number in range(_MOST))
+    folder = environment.get(FOLDER, "/tmp")
+    deadline = time.monotonic() + patience
+
+    def lock(name: str) -> BaseFileLock:
+        return FileLock(f"{folder}/dasktune-gpu-{name}.lock", mode=0o666, thread_local=False)
+
+    while True:
+        found: dict[str, BaseFileLock] = {}
+        taken: list[str] = []
+        # One job at a time, or two might each hold what the other one waits for.
+        try:
+            with lock("all").acquire(timeout=max(patience, 10.0)):
+                for device in devices:
+                    own = lock(device.uuid or device.index)
+                    if len(found) < count:
+                        try:
+                            own.acquire(timeout=0)
+                        except Timeout:
+                            taken.append(f"{device.name} is another job's")
+                            continue
+                        found[device.name] = own
+                        if pids := computing(device.name):
+                            found.pop(device.name).release()
+                            taken.append(f"on {device.name} process {pids[0]} computes")
+                if len(found) == count:
+                    _claims.extend(found.values())
+                    return [*found]
+                for own in found.values():
+                    own.release()
+        except (Timeout, OSError) as error:
+            raise ClusterError(
+                f"no GPU can be claimed by a lock in {folder} ({error}); ${FOLDER} names another "
+                "folder of the node's own disk."
+            ) from error
+        if time.monotonic() > deadline:
+            raise ClusterError(
+                f"the queue has given this job {count} GPUs, but does not say which, and of the "
+                f"{len(devices)} of this node {len(found)} are free ({', '.join(taken)}). The "
+                "site must set CUDA_VISIBLE_DEVICES for its jobs; see docs/how-to/other-queues.md."
+            )
+        time.sleep(random.uniform(0.2, 1.0))
