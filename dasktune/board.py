@@ -83,7 +83,8 @@ class Board:
                 state = "kept" if done else "waiting"
                 if target.outcome is not None and target.outcome.status == "failed":
                     state = "failed"
-                board.add(Row(target.spec.id, dict(target.spec.axes()), state))
+                origin = target.spec.origin.to_json() if target.spec.origin else None
+                board.add(Row(target.spec.id, dict(target.spec.axes()), state, origin=origin))
             elif not target.phony:
                 board.stages[target.name] = ("up to date" if done else "waiting", 0.0)
         return board
@@ -118,8 +119,9 @@ class Board:
             for trial, known in event["trials"].items():
                 self._kept(trial, known)
         elif kind == "rung":
+            origins = event.get("origins", {})
             for trial, axes in event["trials"].items():
-                self._again(trial, axes, event["budget"])
+                self._again(trial, axes, event["budget"], origins.get(trial))
         elif kind == "cluster":
             self.dashboard = event["dashboard"]
         elif kind == "jobs":
@@ -127,11 +129,13 @@ class Board:
         elif kind == "over":
             self._over(event["how"])
 
-    def _again(self, trial: str, axes: Mapping[str, Any], budget: int) -> None:
+    def _again(
+        self, trial: str, axes: Mapping[str, Any], budget: int, origin: dict[str, Any] | None
+    ) -> None:
         """Take a trial that a search trains for longer, or for the first time."""
         row = self.rows.get(trial)
         if row is None:
-            row = Row(trial, dict(axes))
+            row = Row(trial, dict(axes), origin=origin)
             self.add(row)
         elif row.state != "waiting":
             self._move(row, "waiting")
