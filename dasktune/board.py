@@ -48,6 +48,8 @@ class Board:
         How many workers there are, and what others wait for, where a queue gives them.
     over : str
         How the run ended; empty while it goes on.
+    ends : int
+        Grows whenever a trial ends, or begins again: what is drawn of ended trials is other then.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Board:
         self.dashboard = ""
         self.jobs = ""
         self.over = ""
+        self.ends = 0
         self.most_running = 0
         self._counts: Counter[str] = Counter()
         self._running: dict[str, None] = {}  # in the order of their start
@@ -197,6 +200,7 @@ class Board:
         if outcome.value is not None:
             self._set(row, outcome.values or [outcome.value])
             self._may_be_best(row, now)
+        self.ends += 1
 
     def _kept(self, trial: str, known: Mapping[str, Any]) -> None:
         row = self.rows.get(trial)
@@ -204,6 +208,7 @@ class Board:
             self._set(row, known["values"] or [known["value"]])
             row.seconds = known["seconds"]
             row.epoch = row.epochs = known["epochs"]
+            self.ends += 1
             self._may_be_best(row, self.started)
 
     def _set(self, row: Row, values: Sequence[float | None]) -> None:
@@ -243,6 +248,7 @@ class Board:
             self._move(row, "interrupted")
 
     def _move(self, row: Row, state: str) -> None:
+        self.ends += state != "running"
         self._counts[row.state] -= 1
         self._counts[state] += 1
         row.state = state

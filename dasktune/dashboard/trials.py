@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -95,7 +96,12 @@ def log_link(board: Board, row: Row) -> str:
     """Give the address of a trial's log, seen from the page; none before it has started."""
     if row.state == "waiting":
         return ""
-    return f"dasktune-log?run={quote(board.run)}&trial={quote(row.id)}"
+    return _log_link(board.run, row.id)
+
+
+@lru_cache(maxsize=4 * MOST_ROWS)  # asked for at every update
+def _log_link(run: str, trial: str) -> str:
+    return f"dasktune-log?run={quote(run)}&trial={quote(trial)}"
 
 
 def _axes(rows: Sequence[Row]) -> dict[str, list[Any]]:
