@@ -51,6 +51,8 @@ class Board:
         The last few things that people were told besides: when, and what.
     over : str
         How the run ended; empty while it goes on.
+    ends : int
+        Grows whenever a trial ends, or begins again: what is drawn of ended trials is other then.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Board:
         self.jobs = ""
         self.notes: deque[tuple[float, str]] = deque(maxlen=MOST_NOTES)
         self.over = ""
+        self.ends = 0
         self.most_running = 0
         self._counts: Counter[str] = Counter()
         self._running: dict[str, None] = {}  # in the order of their start
@@ -87,7 +90,8 @@ class Board:
                 state = "kept" if done else "waiting"
                 if target.outcome is not None and target.outcome.status == "failed":
                     state = "failed"
-                board.add(Row(target.spec.id, dict(target.spec.axes()), state))
+                origin = target.spec.origin.to_json() if target.spec.origin else None
+                board.add(Row(target.spec.id, dict(target.spec.axes()), state, origin=origin))
             elif not target.phony:
                 board.stages[target.name] = ("up to date" if done else "waiting", 0.0)
         return board
@@ -122,8 +126,9 @@ class Board:
             for trial, known in event["trials"].items():
                 self._kept(trial, known)
         elif kind == "rung":
+            origins = event.get("origins", {})
             for trial, axes in event["trials"].items():
-                self._again(trial, axes, event["budget"])
+                self._again(trial, axes, event["budget"], origins.get(trial))
         elif kind == "cluster":
             self.dashboard = event["dashboard"]
         elif kind == "jobs":
@@ -133,11 +138,13 @@ class Board:
         elif kind == "over":
             self._over(event["how"])
 
-    def _again(self, trial: str, axes: Mapping[str, Any], budget: int) -> None:
+    def _again(
+        self, trial: str, axes: Mapping[str, Any], budget: int, origin: dict[str, Any] | None
+    ) -> None:
         """Take a trial that a search trains for longer, or for the first time."""
         row = self.rows.get(trial)
         if row is None:
-            row = Row(trial, dict(axes))
+            row = Row(trial, dict(axes), origin=origin)
             self.add(row)
         elif row.state != "waiting":
             self._move(row, "waiting")
@@ -199,6 +206,7 @@ class Board:
         if outcome.value is not None:
             self._set(row, outcome.values or [outcome.value])
             self._may_be_best(row, now)
+        self.ends += 1
 
     def _kept(self, trial: str, known: Mapping[str, Any]) -> None:
         row = self.rows.get(trial)
@@ -206,6 +214,7 @@ class Board:
             self._set(row, known["values"] or [known["value"]])
             row.seconds = known["seconds"]
             row.epoch = row.epochs = known["epochs"]
+            self.ends += 1
             self._may_be_best(row, self.started)
 
     def _set(self, row: Row, values: Sequence[float | None]) -> None:
@@ -245,6 +254,7 @@ class Board:
             self._move(row, "interrupted")
 
     def _move(self, row: Row, state: str) -> None:
+        self.ends += state != "running"
         self._counts[row.state] -= 1
         self._counts[state] += 1
         row.state = state

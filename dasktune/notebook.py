@@ -15,7 +15,7 @@ from dasktune.board import Board
 from dasktune.markup import bar, box, table
 from dasktune.objective import Objective
 from dasktune.row import COLOURS
-from dasktune.screen import MOST_RUNNING, count_words, duration, some_leaders
+from dasktune.screen import MOST_RUNNING, begun_from, count_words, duration, some_leaders
 
 EVERY = 0.5
 """Least number of seconds between two changes of the display."""
@@ -42,12 +42,14 @@ def board_html(board: Board, now: float) -> str:
     if board.dashboard and not board.over:
         facts.append(("dashboard", board.dashboard))
     running = list(board.running())
+    descend = any(row.parent for row in running[:MOST_RUNNING])
     rows = [
         (
             row.id,
             f"{row.epoch}/{row.epochs}" if row.epochs else "",
             *(f"{v:.5g}" if v is not None else "" for v in _filled(row.values, len(metrics))),
             row.device,
+            *((begun_from(row),) if descend else ()),
         )
         for row in running[:MOST_RUNNING]
     ]
@@ -55,7 +57,8 @@ def board_html(board: Board, now: float) -> str:
         rows.append((f"and {len(running) - MOST_RUNNING} more",))
     parts = [bar(board.counts(), COLOURS), table(facts)]
     if rows:
-        parts.append(table(rows, ["running", "epoch", *metrics, "device"]))
+        head = ["running", "epoch", *metrics, "device", *(["began"] if descend else [])]
+        parts.append(table(rows, head))
     leaders = some_leaders(board)
     if leaders:
         head = [f"front so far, of {len(board.front.members)}", *metrics]

@@ -138,7 +138,9 @@ class JsonLines(Progress):
             event = {"event": "plan", **event["plan"].to_json()}
             event.pop("targets")
         elif event["event"] == "rung":
-            event = {"event": "rung", "budget": event["budget"], "trials": list(event["trials"])}
+            parents = {trial: origin["trial"] for trial, origin in event["origins"].items()}
+            rung = {"event": "rung", "budget": event["budget"], "trials": list(event["trials"])}
+            event = {**rung, "parents": parents} if parents else rung
         elif event["event"] == "finished":
             outcome: Outcome = event["outcome"]
             event = {"event": "finished", **outcome.__dict__}

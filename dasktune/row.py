@@ -53,6 +53,8 @@ class Row:
         How long it took, once it ended.
     failure, error : str
         What kind of failure it was, see `dasktune.failure.kind.Kind`, and why, in one line.
+    origin : dict or None
+        The trial from whose checkpoint it begins, as `dasktune.config.Origin.to_json` gives it.
     """
 
     id: str
@@ -74,6 +76,17 @@ class Row:
     seconds: float = 0.0
     failure: str = ""
     error: str = ""
+    origin: dict[str, Any] | None = None
+
+    @property
+    def parent(self) -> str:
+        """The trial from whose checkpoint it begins; ``""`` if it begins from the start."""
+        return str(self.origin["trial"]) if self.origin else ""
+
+    @property
+    def began(self) -> int:
+        """The epochs that its parent had been trained for then."""
+        return int(self.origin["epoch"]) if self.origin else 0
 
     @property
     def values(self) -> tuple[float | None, ...]:

@@ -63,6 +63,21 @@ def values_text(objective: Objective, values: Sequence[float | None], digits: in
     return ", ".join(f"{o.metric} {v:.{digits}g}" for o, v in known if v is not None)
 
 
+def begun_from(row: Row, *, short: bool = False) -> str:
+    """Say from which trial's checkpoint one began: ``"from lr=0.1-3fa2b1c4 at epoch 3"``.
+
+    Parameters
+    ----------
+    row : Row
+        The trial.
+    short : bool, default False
+        Whether the end of the parent's name, which no other trial has, is to be enough.
+    """
+    if not row.parent:
+        return ""
+    return f"from {row.parent[-8:]}" if short else f"from {row.parent} at epoch {row.began}"
+
+
 def best_text(board: Board) -> str:
     """Name the best so far in a few words; of several objectives, what their front spans."""
     leaders = board.leaders()
@@ -169,15 +184,24 @@ def _running(board: Board, rows: list[Row], now: float, width: int) -> Table:
     shown = _shown(board.objective, width)
     texts = [values_text(shown, row.values, 4) for row in rows[:MOST_RUNNING]]
     most = max(16, width - 32 - max(len(text) for text in texts))
+    begun = [begun_from(row) for row in rows[:MOST_RUNNING]]
+    if most < max(len(row.id) for row in rows[:MOST_RUNNING]) + 4 + max(map(len, begun)):
+        begun = [begun_from(row, short=True) for row in rows[:MOST_RUNNING]]
+    most = max(16, most - max(map(len, begun)) - 2)
     table.add_column(no_wrap=True, overflow="ellipsis", max_width=most)
-    for _ in range(4):
+    for _ in range(4 + any(begun)):
         table.add_column(no_wrap=True, overflow="ellipsis")
-    for row, value in zip(rows, texts, strict=False):
+    for row, value, origin in zip(rows, texts, begun, strict=False):
         epochs = f"/{row.epochs}" if row.epochs else ""
         epoch = f"epoch {row.epoch}{epochs}" if row.epoch else ""
         age = duration(max(0.0, now - row.since)) if row.since else ""
         place = row.device.partition(" (")[0] or ("" if "://" in row.worker else row.worker)
-        table.add_row(f"  {row.id}", epoch, value, Text(place, "dim"), Text(age, "dim"))
+        cells = [
+            Text(place, "dim"),
+            Text(age, "dim"),
+            *([Text(origin, "dim")] if any(begun) else []),
+        ]
+        table.add_row(f"  {row.id}", epoch, value, *cells)
     if len(rows) > MOST_RUNNING:
         table.add_row(f"  and {len(rows) - MOST_RUNNING} more")
     return table

@@ -226,7 +226,10 @@ class _Drive:
         self.targets.update((name, targets[name]) for name in batch.names)
         whole = replace(self.plan, targets=self.targets)
         axes = {job.spec.id: dict(job.spec.axes()) for job in jobs}
-        self.watch({"event": "rung", "plan": whole, "trials": axes, "budget": budget})
+        begin = {job.spec.id: job.spec.origin for job in jobs if job.spec.origin is not None}
+        origins = {trial: origin.to_json() for trial, origin in begin.items()}
+        rung = {"event": "rung", "trials": axes, "origins": origins, "budget": budget}
+        self.watch({**rung, "plan": whole})
         hand.start(batch)
 
     def _ended(self, course: Course, budget: int, outcome: Outcome) -> None:

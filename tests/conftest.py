@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from browser import browser, find_browser
 from hypothesis import settings
 
 import dasktune as dt
@@ -221,3 +222,24 @@ def module_file(tmp_path: Path) -> Callable[[str, str], Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="module")
+def opened_browser():
+    """Give a tab of a real browser; where there is none the gate fails, a person skips."""
+    if find_browser() is None:
+        missing = "chromium is not here; run scripts/install-debian-packages"
+        if os.environ.get("DASKTUNE_CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def tab(opened_browser):
+    """Give the tab, empty, as at its first use."""
+    opened_browser.open("about:blank")
+    opened_browser.wait("location.href == 'about:blank'")
+    opened_browser.errors.clear()
+    return opened_browser

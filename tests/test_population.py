@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import os
 import random
 import shutil
+import socket
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -11,10 +15,16 @@ import numpy as np
 import pytest
 import xarray as xr
 from distributed import Client, LocalCluster
+from rich.console import Console
 
 import dasktune as dt
+from dasktune.dashboard.trials import TrialSheet
 from dasktune.errors import SearchError
+from dasktune.notebook import board_html
+from dasktune.progress import Progress
 from dasktune.results import VARYING
+from dasktune.runfolder import RunFolder
+from dasktune.screen import draw
 from dasktune.search.contract import StrategyContract
 from dasktune.search.draws import Draws
 
@@ -172,6 +182,51 @@ def test_children_go_on_from_the_checkpoints_of_their_parents(population):
     picture = population.folder / "schedule.svg"
     words = ("plot", "curves", "--metric", "lr_schedule", "--output", str(picture))
     assert population.cli(*words).code == 0
+
+
+def test_every_display_tells_from_whom_a_child_in_training_began(population):
+    """Before its first rung ends, when there is no stamp of it."""
+    seen = {}
+
+    def observe(event):
+        progress(event)
+        row = progress.board.rows.get(event.get("trial", ""))
+        if event["event"] != "report" or not row.parent or seen:
+            return
+        board, root = progress.board, population.root
+        seen["parent"], seen["child"], seen["began"] = row.parent, row.id, row.began
+        for width in (80, 200):
+            console = Console(width=width, file=io.StringIO())
+            console.print(draw(board, time.time(), width))
+            seen[width] = console.file.getvalue()
+        seen["notebook"] = board_html(board, time.time())
+        sheet = TrialSheet()
+        sheet.fill(board, list(board.rows.values()), {})
+        place = sheet.source.data["trial"].index(row.id)
+        seen["page"] = sheet.source.data["parent"][place]
+        told = {
+            **board.to_json(only_running=True),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+        }
+        RunFolder(f"{root}/runs/{os.listdir(f'{root}/runs')[0]}").tell(told)
+        seen["partial"] = dt.open(root, partial=True).dataset
+
+    sweep = population.sweep()
+    progress = Progress(sweep.pipeline.objective)
+    assert dt.make(sweep, None, dt.Options(cluster="none"), observe).exit_code == 0
+    parent, began = seen["parent"], seen["began"]
+    assert f"from {parent[-8:]}" in seen[80]
+    assert max(map(len, seen[80].splitlines())) <= 80
+    for shown in (seen[200], seen["notebook"], seen["page"]):
+        assert f"from {parent} at epoch {began}" in shown
+    child = seen["partial"].sel(trial=seen["child"])
+    assert (child.status, child.parent, child.began) == ("running", parent, began)
+    assert child.budget == 0
+    dataset = population.dataset().sel(trial=seen["child"])
+    assert (dataset.parent, dataset.began) == (parent, began)
+    before = seen["partial"].lr_schedule.sel(trial=seen["child"])[:began]
+    np.testing.assert_array_equal(before, dataset.lr_schedule[:began])
 
 
 def test_more_epochs_are_more_generations(population):

@@ -14,6 +14,7 @@ from bokeh.plotting import figure
 from dasktune.board import Board
 from dasktune.dashboard.curves import Curves
 from dasktune.dashboard.parallel import axes, lines
+from dasktune.dashboard.sending import send
 from dasktune.objective import Objective
 from dasktune.pareto import fronts
 from dasktune.row import COLOURS, Row
@@ -57,6 +58,10 @@ class Figure:
         """Make the source of a glyph."""
         self.sources[name] = ColumnDataSource({column: [] for column in columns})
         return self.sources[name]
+
+    def put(self, name: str, columns: dict[str, Any]) -> None:
+        """Put columns into a source; see `send`."""
+        send(self.sources[name], columns)
 
     def label(self, name: str, text: str) -> None:
         """Write another text into the legend, for the glyph of a source; none hides it."""
@@ -116,7 +121,7 @@ class CurvesFigure(Figure):
         """Draw the curves of a metric; nothing if there are none yet."""
         if curves is None:
             for source in self.sources.values():
-                source.data = {key: [] for key in source.data}
+                send(source, {key: [] for key in source.data})
             return
         self.plot.yaxis.axis_label = metric
         shown: dict[str, list[int]] = {"running": [], "failed": [], "ended": []}
@@ -134,7 +139,7 @@ class CurvesFigure(Figure):
             self.label(f"rank{rank}", words[rank] if shown[f"rank{rank}"] else "")
         for name, chosen in shown.items():
             x, y = curves.lines(chosen)
-            self.sources[name].data = {"x": x, "y": y}
+            self.put(name, {"x": x, "y": y})
             if not name.startswith("rank"):
                 self.label(name, name if np.isfinite(y).any() else "")
         x, y = curves.heads()
@@ -143,7 +148,7 @@ class CurvesFigure(Figure):
         heads["trial"] = [rows[i].id for i in there]
         heads["state"] = [rows[i].state for i in there]
         heads["colour"] = [COLOURS[rows[i].state] for i in there]
-        self.sources["heads"].data = heads
+        self.put("heads", heads)
 
 
 class BestFigure(Figure):
@@ -189,20 +194,23 @@ class BestFigure(Figure):
         self.plot.yaxis.axis_label = board.objective.metric
         ended = [row for row in ended if row.ended is not None]
         times = [((row.ended or 0) - board.started) / unit for row in ended]
-        self.sources["ended"].data = {
-            "x": np.array(times, float),
-            "y": np.array([row.value for row in ended], float),
-            "trial": [row.id for row in ended],
-            "text": [
-                f"{values_text(board.objective, row.values)} after {time:.1f} {word}"
-                for row, time in zip(ended, times, strict=True)
-            ],
-        }
+        self.put(
+            "ended",
+            {
+                "x": np.array(times, float),
+                "y": np.array([row.value for row in ended], float),
+                "trial": [row.id for row in ended],
+                "text": [
+                    f"{values_text(board.objective, row.values)} after {time:.1f} {word}"
+                    for row, time in zip(ended, times, strict=True)
+                ],
+            },
+        )
         steps = [((when - board.started) / unit, value) for when, value, _ in board.best]
         if steps and ended:
             steps.append((max(*times, steps[-1][0]), steps[-1][1]))
-        self.sources["best"].data = {"x": [x for x, _ in steps], "y": [y for _, y in steps]}
-        self.sources["front"].data = {"x": [], "y": [], "trial": [], "text": []}
+        self.put("best", {"x": [x for x, _ in steps], "y": [y for _, y in steps]})
+        self.put("front", {"x": [], "y": [], "trial": [], "text": []})
 
     def _show_front(self, board: Board, ended: Sequence[Row], now: float) -> None:
         first, second = board.objective.all[:2]
@@ -211,13 +219,16 @@ class BestFigure(Figure):
         whole = [row for row in ended if len(row.values) > 1 and row.values[1] is not None]
         points = [(row.id, row.values) for row in whole]
         for name, shown in (("ended", points), ("front", board.leaders())):
-            self.sources[name].data = {
-                "x": np.array([values[0] for _, values in shown], float),
-                "y": np.array([values[1] for _, values in shown], float),
-                "trial": [trial for trial, _ in shown],
-                "text": [values_text(board.objective, values) for _, values in shown],
-            }
-        self.sources["best"].data = {"x": [], "y": []}
+            self.put(
+                name,
+                {
+                    "x": np.array([values[0] for _, values in shown], float),
+                    "y": np.array([values[1] for _, values in shown], float),
+                    "trial": [trial for trial, _ in shown],
+                    "text": [values_text(board.objective, values) for _, values in shown],
+                },
+            )
+        self.put("best", {"x": [], "y": []})
 
 
 class ParallelFigure(Figure):
@@ -272,17 +283,20 @@ class ParallelFigure(Figure):
         crowded = len(order) > CROWD
         for index, part in enumerate(parts):
             x, y = lines(laid, part)
-            self.sources[f"class{index}"].data = {"x": x, "y": y}
+            self.put(f"class{index}", {"x": x, "y": y})
             best = index == len(CLASSES) - 1
             self.glyph(f"class{index}").line_width = (1.8 if best else 1.1) / (3 if crowded else 1)
         self.label("class0", "worst sixth" if len(parts[0]) else "")
         self.label(f"class{len(CLASSES) - 1}", "best sixth" if len(parts[-1]) else "")
         marks = [(i, height, text) for i, one in enumerate(laid) for height, text in one.ticks]
-        self.sources["marks"].data = {
-            "x": [i for i, _, _ in marks],
-            "y": [height for _, height, _ in marks],
-            "text": [text for _, _, text in marks],
-        }
+        self.put(
+            "marks",
+            {
+                "x": [i for i, _, _ in marks],
+                "y": [height for _, height, _ in marks],
+                "text": [text for _, _, text in marks],
+            },
+        )
         plot, words = self.plot, [one.name for one in laid]
         if list(plot.xaxis[0].major_label_overrides.values()) != words:
             plot.xaxis.ticker.ticks = list(range(len(words)))

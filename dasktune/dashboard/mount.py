@@ -11,6 +11,7 @@ from tornado.ioloop import IOLoop
 
 from dasktune.dashboard.logpage import LogHandler
 from dasktune.dashboard.page import open_page
+from dasktune.dashboard.quiet import be_quiet
 
 if TYPE_CHECKING:
     from dasktune.dashboard.plugin import Dashboard
@@ -44,6 +45,7 @@ def mount(scheduler: Any, dashboard: Dashboard) -> Any:
     def document(scheduler: Any, extra: dict[str, Any], doc: Any) -> None:
         open_page(scheduler, dashboard, extra, doc)
 
+    be_quiet()
     prefix = dask_pages.prefix
     app = BokehApplication(
         {f"/{PAGE}": document}, scheduler, prefix=prefix, template_variables=variables

@@ -3,7 +3,8 @@
 Two rules keep the scheduler free. An update is sent only when the browser has told that it has
 drawn the last one, so a slow or sleeping browser gets few, and nothing piles up. And the pause
 after an update is so many times its cost that all browsers together take at most `SHARE` of the
-scheduler's time.
+scheduler's time. What has not changed is not sent, and no table of workers comes more often than
+their heart-beats.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from bokeh.events import DocumentReady
 from bokeh.models import ColumnDataSource, CustomJS, Div, Select
+from distributed.scheduler import heartbeat_interval
 
 from dasktune.board import Board
 from dasktune.dashboard.figures import BestFigure, CurvesFigure, ParallelFigure
@@ -24,8 +26,12 @@ from dasktune.dashboard.style import style, template
 from dasktune.dashboard.trials import TrialSheet
 from dasktune.dashboard.workers import worker_rows
 
-SHARE = 0.02
+SHARE = 0.015
 """Of the scheduler's time that all browsers together may take."""
+FOLLOWS = 1.5
+"""What it costs to send an update and to take the answer, as a multiple of the update itself.
+
+It was measured; it cannot be timed, since the scheduler does other things in between."""
 EVERY = 1.0
 """Least number of seconds between two updates."""
 SLEEPS = 5.0
@@ -81,9 +87,9 @@ class Page:
         self._shown: Followed | None = None
         self._chosen = run
         self._offering = False
-        self._version = -1
+        self._version = self._ends = -1
         self._metric = ""
-        self._next = 0.0
+        self._next = self._workers_next = 0.0
         self._sent = 0.0
         self._cost = 0.0  # seconds of an update, smoothed
         self.trials = TrialSheet()
@@ -139,7 +145,8 @@ class Page:
         started = time.thread_time()
         self.update()
         self._tick.data = {"n": [self._tick.data["n"][0] + 1]}
-        self._cost += 0.3 * (time.thread_time() - started - self._cost)
+        cost = (1 + FOLLOWS) * (time.thread_time() - started)
+        self._cost += 0.3 * (cost - self._cost)
         self._sent = now
         awake = sum(page.awake(now) for page in self._dashboard.pages)
         self._next = now + min(max(EVERY, self._cost * awake / SHARE), SELDOM)
@@ -162,6 +169,7 @@ class Page:
             return
         if followed is not self._shown:
             self._shown, self._version, self._metric = followed, -1, ""
+            self._ends, self._workers_next = -1, 0.0
         if followed.version == self._version and followed.board.over:
             return
         board = followed.board
@@ -174,8 +182,10 @@ class Page:
             self._version = followed.version
             self._offer_metrics(followed)
             self.curves.show(board, rows, followed.curves.get(self._metric), self._metric)
-            self.best.show(board, rows, time.time())
-            self.parallel.show(board, rows)
+            if board.ends != self._ends:
+                self._ends = board.ends
+                self.best.show(board, rows, time.time())
+                self.parallel.show(board, rows)
 
     def _choose_run(self, attribute: str, old: str, new: str) -> None:
         if not self._offering:
@@ -208,6 +218,10 @@ class Page:
             self.choose.value = self._metric
 
     def _show_workers(self, followed: Followed | None) -> None:
+        now = time.monotonic()
+        if now < self._workers_next:
+            return
+        self._workers_next = now + heartbeat_interval(len(self._scheduler.workers))
         data, gpus = worker_rows(self._scheduler, followed.board if followed else None)
         if (
             gpus == any(c.field == "gpu" for c in self.workers.table.columns)

@@ -13,6 +13,7 @@ from bokeh.models import (
     TableColumn,
 )
 
+from dasktune.dashboard.sending import send
 from dasktune.dashboard.style import style
 from dasktune.row import COLOURS
 
@@ -88,7 +89,7 @@ class Sheet:
             self.source.data = data
             self.table.columns = columns
         else:
-            self.source.data.update(data)
+            send(self.source, {**self.source.data, **data})
         rows = len(next(iter(data.values()), ()))
         height = (min(max(rows, 1), self._most) + 1) * _ROW + 10
         if self.table.height != height:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ from dasktune.dashboard.sheets import Sheet, column
 from dasktune.failure.kind import worded
 from dasktune.objective import SECONDS
 from dasktune.row import Row
+from dasktune.screen import begun_from
 
 MOST_ROWS = 5000
 """Trials that the table holds."""
@@ -49,11 +51,15 @@ class TrialSheet(Sheet):
         for place in range(len(board.objective.all)):
             values = [row.values for row in rows]
             data[f"value {place}"] = _numbers(v[place] if place < len(v) else None for v in values)
+        parents = [begun_from(row) for row in rows]
+        descend = any(parents)
+        if descend:
+            data["parent"] = parents
         failures = [worded(row.failure, row.error) * (row.state == "failed") for row in rows]
         failed = any(failures)
         if failed:
             data["failure"] = failures
-        shape = (board.run, len(rows), failed)
+        shape = (board.run, len(rows), descend, failed)
         if shape == self._shape:
             self.show(data)
             return
@@ -61,10 +67,10 @@ class TrialSheet(Sheet):
         data["trial"] = [row.id for row in rows]
         axes = _axes(rows)
         data |= {f"axis {name}": values for name, values in axes.items()}
-        self.show(data, self._columns(board, axes, failed=failed))
+        self.show(data, self._columns(board, axes, descend=descend, failed=failed))
 
     def _columns(
-        self, board: Board, axes: Mapping[str, Sequence[Any]], *, failed: bool
+        self, board: Board, axes: Mapping[str, Sequence[Any]], *, descend: bool, failed: bool
     ) -> list[TableColumn]:
         columns = [column("trial", "trial", "hint", 200), column("state", "state", "state", 90)]
         for name, values in axes.items():
@@ -73,6 +79,8 @@ class TrialSheet(Sheet):
         columns.append(column("epoch", "epoch", "whole", 60))
         for place, objective in enumerate(board.objective.all):
             columns.append(column(f"value {place}", objective.metric, "number", 90))
+        if descend:
+            columns.append(column("parent", "began", "hint", 150))
         if failed:
             columns.append(column("failure", "failure", "hint", 150))
         if SECONDS not in [objective.metric for objective in board.objective.all]:
@@ -88,7 +96,12 @@ def log_link(board: Board, row: Row) -> str:
     """Give the address of a trial's log, seen from the page; none before it has started."""
     if row.state == "waiting":
         return ""
-    return f"dasktune-log?run={quote(board.run)}&trial={quote(row.id)}"
+    return _log_link(board.run, row.id)
+
+
+@lru_cache(maxsize=4 * MOST_ROWS)  # asked for at every update
+def _log_link(run: str, trial: str) -> str:
+    return f"dasktune-log?run={quote(run)}&trial={quote(trial)}"
 
 
 def _axes(rows: Sequence[Row]) -> dict[str, list[Any]]:

@@ -99,7 +99,8 @@ def _read(store: Store, wanted: str) -> xr.Dataset:
         {trial.spec.id: trial.curve for trial in going},
     )
     if searched:
-        dataset = _with_budgets(dataset, specs, made, searched)
+        epochs = [trial.curve["epochs"] for trial in going]
+        dataset = _with_budgets(dataset, specs, made, searched, epochs)
     dataset.attrs["partial"] = len(damaged)
     return with_front(dataset)
 
@@ -109,13 +110,18 @@ def _with_budgets(
     specs: Sequence[TrialSpec],
     made: Sequence[Sequence[Stamp]],
     searched: str,
+    going: Sequence[int],
 ) -> xr.Dataset:
-    """Give the dataset of a search what the stamps tell of it."""
+    """Give the dataset of a search what the stamps tell of it.
+
+    The last trials are those in training, of which it is known how many epochs they have.
+    """
     budgets = [budget_of(some[-1], searched) if some else 0 for some in made]
     found: dict[str, Any] = {"budget": ("trial", np.array(budgets, dtype=np.int64)), **costs(made)}
     seconds = found["seconds"][1]
     found["seconds"] = ("trial", np.where(seconds > 0, seconds, dataset["seconds"].values))
-    found |= descent.coordinates(specs, budgets, dataset.sizes["epoch"])
+    trained = [*budgets[: len(budgets) - len(going)], *going]
+    found |= descent.coordinates(specs, trained, dataset.sizes["epoch"])
     return dataset.assign_coords({n: v for n, v in found.items() if n not in dataset.data_vars})
 
 

@@ -66,9 +66,21 @@ def _fill(dataset: xr.Dataset, storage: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "experimental", for three years now
         study.set_metric_names([o.metric for o in objective.all])
-    study.set_user_attr("dasktune", json.loads(dataset.attrs.get("sweep", "{}")))
+    for name, text in _about(dataset).items():
+        study.set_user_attr(name, text)
     study.add_trials(_frozen_trials(dataset, optuna))
     return study
+
+
+def _about(dataset: xr.Dataset) -> dict[str, str]:
+    """Say what the sweep is, a line each: Optuna's dashboard shows them in a table."""
+    sweep = json.loads(dataset.attrs.get("sweep", "{}"))
+    told = {"file": sweep.get("file"), "about": sweep.get("about"), "design": sweep.get("design")}
+    variables = sweep.get("variables", {}).items()
+    told["variables"] = ", ".join(f"{name}={value}" for name, value in variables)
+    told |= {f"space: {name}": d.get("text") for name, d in sweep.get("space", {}).items()}
+    told["partial"] = "the sweep was not over" if "partial" in dataset.attrs else ""
+    return {name: str(text) for name, text in told.items() if text}
 
 
 def _frozen_trials(dataset: xr.Dataset, optuna: Any) -> list[Any]:
@@ -80,17 +92,24 @@ def _frozen_trials(dataset: xr.Dataset, optuna: Any) -> list[Any]:
     curves = dataset[objective.metric].values if objective.metric in metrics(dataset) else None
     values = objective_values(dataset)
     ended = dataset["finished"].values if "finished" in dataset.coords else None
-    known = {name: dataset[name].values for name in ("trial", "error", "objective", "seconds")}
+    known = {
+        name: dataset[name].values for name in ("trial", "status", "error", "objective", "seconds")
+    }
+    last = _ended(ended, order, datetime.datetime.now())
     frozen = []
     for group in groups:
         config = config_of(dataset, int(group[0]), replicate=False)
         chosen = {name: _plain(value) for name, value in config.items() if name in distributions}
         finite = values[group][np.isfinite(values[group]).all(axis=1)]
-        end = _ended(ended, group)
+        end = _ended(ended, group, last)
+        going = (known["status"][group] == "running").any()
+        states = optuna.trial.TrialState
+        state = states.RUNNING if going else states.COMPLETE if len(finite) else states.FAIL
+        complete = state is states.COMPLETE
         frozen.append(
             optuna.trial.create_trial(
-                state=optuna.trial.TrialState.COMPLETE if len(finite) else _fail(optuna),
-                values=finite.mean(axis=0).tolist() if len(finite) else None,
+                state=state,
+                values=finite.mean(axis=0).tolist() if complete else None,
                 params=chosen,
                 distributions={name: distributions[name] for name in chosen},
                 user_attrs=_attributes(known, group),
@@ -98,19 +117,17 @@ def _frozen_trials(dataset: xr.Dataset, optuna: Any) -> list[Any]:
             )
         )
         seconds = float(np.nansum(known["seconds"][group]))
-        frozen[-1].datetime_complete = end
+        frozen[-1].datetime_complete = None if going else end
         frozen[-1].datetime_start = end - datetime.timedelta(seconds=seconds)
     return frozen
 
 
-def _fail(optuna: Any) -> Any:
-    return optuna.trial.TrialState.FAIL
-
-
-def _ended(ended: Any, group: Any) -> datetime.datetime:
+def _ended(ended: Any, group: Any, unknown: datetime.datetime) -> datetime.datetime:
+    """Give when the last of some trials ended; of those that failed it is not known."""
     known: Any = ended[group][~np.isnat(ended[group])] if ended is not None else ()
-    seconds = known.max().astype("datetime64[s]").astype(int) if len(known) else 0
-    return datetime.datetime.fromtimestamp(int(seconds))
+    if not len(known):
+        return unknown
+    return datetime.datetime.fromtimestamp(known.max().astype("datetime64[us]").astype(int) / 1e6)
 
 
 def _mean_curve(curves: Any, group: Any) -> dict[int, float]:

@@ -67,7 +67,7 @@ def read_running(store: Store) -> Iterator[Running]:
             board = Board.from_json(told)
             for row in board.running():
                 yield Running(
-                    KnownSpec.of(row.id, row.axes, board.replicate),
+                    KnownSpec.of(row.id, row.axes, board.replicate, row.origin),
                     row.version,
                     row.searched,
                     board.objective,

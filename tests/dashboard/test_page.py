@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import browser, find_browser
 from distributed import Client, LocalCluster
 
 import dasktune as dt
@@ -74,27 +73,6 @@ HELD = f"""(() => {{ const {{state, epoch}} = {TABLE};
   return state.filter(s => s == "running").length == 1 && !state.includes("waiting")
     && epoch[state.indexOf("running")] == 3; }})()"""
 """All trials but one have ended, and that one is in its third epoch."""
-
-
-@pytest.fixture(scope="module")
-def opened_browser():
-    """Give a tab of a real browser; where there is none the gate fails, a person skips."""
-    if find_browser() is None:
-        missing = "chromium is not here; run scripts/install-debian-packages"
-        if os.environ.get("DASKTUNE_CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    with browser() as opened:
-        yield opened
-
-
-@pytest.fixture
-def tab(opened_browser):
-    """Give the tab, empty, as at its first use."""
-    opened_browser.open("about:blank")
-    opened_browser.wait("location.href == 'about:blank'")
-    opened_browser.errors.clear()
-    return opened_browser
 
 
 @pytest.fixture(scope="module")
