@@ -170,21 +170,6 @@ def test_asha_goes_on_from_what_an_earlier_run_has_done():
     assert len({ask.config for ask in [*asked, *done]}) == 9
 
 
-def test_median_stopping_leaves_what_is_worse_than_the_median():
-    """Of the running averages of all that came as far; the median itself goes on."""
-    search = dt.MedianStopping(n_trials=3).start(draws(), 3)
-    first = search.ask(3)
-    for ask, score in zip(first, (1.0, 2.0, 3.0), strict=True):
-        search.tell(ask, score)
-    second = search.ask(3)
-    assert [ask.config for ask in second] == [first[1].config, first[2].config]
-    assert {ask.budget for ask in second} == {2}
-    assert search.fate(first[0].config) == "worse than the median at 1 epochs"
-    for ask, score in zip(second, (0.0, 9.0), strict=True):
-        search.tell(ask, score)  # two came so far, of which none is left
-    assert [ask.budget for ask in search.ask(3)] == [3, 3]
-
-
 def test_a_strategy_of_another_package_is_found_by_its_entry_point(monkeypatch):
     """In any case; and what is no strategy is refused."""
     found = {"Mine": dt.SuccessiveHalving, "Other": dict}
@@ -282,15 +267,6 @@ def test_with_several_objectives_both_ends_of_the_front_go_on(strategy):
     assert {front[0], front[-1]} <= gone_on <= set(front)
     fates = {ask.config.a: search.fate(ask.config) for ask in asked}
     assert fates[min(fates)].startswith("rank ")
-
-
-def test_median_stopping_leaves_what_is_worse_in_all_objectives():
-    """What is better than the median in one of them goes on."""
-    search = dt.MedianStopping(n_trials=3).start(draws(), 3)
-    first = search.ask(3)
-    for ask, score in zip(first, ((0.0, 0.0), (9.0, 0.5), (2.0, 2.0)), strict=True):
-        search.tell(ask, score)
-    assert [ask.config for ask in search.ask(3)] == [first[1].config, first[2].config]
 
 
 def race(values, **options):
@@ -527,12 +503,6 @@ class TestHyperband(StrategyContract):
     """The contract."""
 
     strategy = dt.Hyperband()
-
-
-class TestMedianStopping(StrategyContract):
-    """The contract."""
-
-    strategy = dt.MedianStopping(n_trials=12, every=5)
 
 
 class TestASHA(StrategyContract):
