@@ -346,7 +346,7 @@ tests/test_benchmarks.py holds that real ones spend the same. "Busy": the share 
 which the workers train, each epoch as long as it took for its config. What is measured with real
 processes is in the figures of bench_busy.py. A decision is an ask and a tell, in milliseconds of
 the processor, since the machine was in use; single ones of 10 ms and more are passes of Python's
-garbage collector.
+garbage collector over all that the process has imported (200,000 objects take 0.2 s).
 """
 
 

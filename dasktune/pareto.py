@@ -117,7 +117,10 @@ def _pairs(unique: Any, found: Any) -> None:
 
     beats = np.ones((len(unique), len(unique)), dtype=bool)
     for column in unique.T:
-        beats &= column[:, None] >= column
+        # Places compare as the values do, and faster, as they are a quarter as wide.
+        _, places = np.unique(column, return_inverse=True)
+        places = places.reshape(-1).astype(np.uint16)
+        beats &= places[:, None] >= places
     np.fill_diagonal(beats, False)
     above = beats.sum(axis=0, dtype=np.int64)  # that dominate each, and are on no front yet
     front = np.flatnonzero(above == 0)
@@ -190,12 +193,12 @@ def _net(front: Any, count: int) -> list[int]:
     if len(front) == 1:
         return [0]
     spans = np.ptp(front, axis=0)
-    scaled = front / np.where(spans > 0, spans, 1.0)
+    scaled = np.ascontiguousarray((front / np.where(spans > 0, spans, 1.0)).T)
     chosen = [int(np.argmax(front[:, 0]))]
     distances = np.full(len(front), np.inf)
     while len(chosen) < min(count, len(front)):
         distances[chosen[-1]] = -np.inf
-        apart = ((scaled - scaled[chosen[-1]]) ** 2).sum(axis=1)
+        apart = ((scaled - scaled[:, chosen[-1], None]) ** 2).sum(axis=0)
         distances = np.minimum(distances, apart)
         chosen.append(int(np.argmax(distances)))
     return chosen

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import random
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 import dasktune as dt
 from dasktune.errors import SearchError, UsageError
-from dasktune.search import Ask
+from dasktune.search import Ask, Strategy
 from dasktune.search.contract import StrategyContract
 from dasktune.search.draws import Draws
 from dasktune.search.naming import strategy_of
@@ -170,21 +172,6 @@ def test_asha_goes_on_from_what_an_earlier_run_has_done():
     assert len({ask.config for ask in [*asked, *done]}) == 9
 
 
-def test_median_stopping_leaves_what_is_worse_than_the_median():
-    """Of the running averages of all that came as far; the median itself goes on."""
-    search = dt.MedianStopping(n_trials=3).start(draws(), 3)
-    first = search.ask(3)
-    for ask, score in zip(first, (1.0, 2.0, 3.0), strict=True):
-        search.tell(ask, score)
-    second = search.ask(3)
-    assert [ask.config for ask in second] == [first[1].config, first[2].config]
-    assert {ask.budget for ask in second} == {2}
-    assert search.fate(first[0].config) == "worse than the median at 1 epochs"
-    for ask, score in zip(second, (0.0, 9.0), strict=True):
-        search.tell(ask, score)  # two came so far, of which none is left
-    assert [ask.budget for ask in search.ask(3)] == [3, 3]
-
-
 def test_a_strategy_of_another_package_is_found_by_its_entry_point(monkeypatch):
     """In any case; and what is no strategy is refused."""
     found = {"Mine": dt.SuccessiveHalving, "Other": dict}
@@ -258,6 +245,10 @@ def test_a_strategy_is_read_as_it_is_written():
         ("hyperband(max_epochs=R)", "with plain values"),
         ("asha", "missing 1 required positional argument: 'n_trials'"),
         ("hyperband(steps=3)", "unexpected keyword argument 'steps'"),
+        ("hyperband(eta=3, eta=4)", "each argument once"),
+        ("hyperband(**{'eta': 3})", "each argument once and by name"),
+        ("hyperband(eta={[]: 1})", "with plain values"),
+        ("-" * 5000 + "1", "--search takes a strategy"),
     ],
 )
 def test_a_strategy_that_cannot_be_read_is_refused(text, message):
@@ -265,6 +256,35 @@ def test_a_strategy_that_cannot_be_read_is_refused(text, message):
     with pytest.raises(UsageError) as error:
         strategy_of(text)
     assert message in str(error.value)
+
+
+GOOD: dict[type[Strategy], dict[str, int]] = {
+    dt.ASHA: {"n_trials": 3},
+    dt.Hyperband: {},
+    dt.MedianStopping: {"n_trials": 3},
+    dt.Optuna: {"n_trials": 3},
+    dt.PBT: {"population": 3, "every": 1},
+    dt.Patience: {"patience": 1},
+    dt.Race: {"seeds": 5},
+    dt.ReplicateBest: {"best": 1, "seeds": 2},
+    dt.SuccessiveHalving: {},
+}
+NONSENSE = [-1, "x", b"x", 10**30, math.nan, math.inf, (1,), [1], {}, {1, 2}, 3j, object()]
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_nonsense_is_refused_whichever_argument_it_is(kind):
+    """With its name; seeds may be large, names of hyperparameters any, gains any number."""
+    fine = {"seed": (10**30,), "explore": ("x",), "least": (10**30,)}
+    for field in dataclasses.fields(kind):
+        for value in NONSENSE:
+            if any(value is known or value == known for known in fine.get(field.name, ())):
+                continue
+            with pytest.raises(SearchError) as error:
+                kind(**{**GOOD[kind], field.name: value})
+            named = "a strategy" if field.name == "first" and kind is dt.ReplicateBest else ""
+            assert (named or field.name) in str(error.value)
+            assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("strategy", [dt.SuccessiveHalving(n=9), dt.ASHA(n_trials=9)])
@@ -282,15 +302,6 @@ def test_with_several_objectives_both_ends_of_the_front_go_on(strategy):
     assert {front[0], front[-1]} <= gone_on <= set(front)
     fates = {ask.config.a: search.fate(ask.config) for ask in asked}
     assert fates[min(fates)].startswith("rank ")
-
-
-def test_median_stopping_leaves_what_is_worse_in_all_objectives():
-    """What is better than the median in one of them goes on."""
-    search = dt.MedianStopping(n_trials=3).start(draws(), 3)
-    first = search.ask(3)
-    for ask, score in zip(first, ((0.0, 0.0), (9.0, 0.5), (2.0, 2.0)), strict=True):
-        search.tell(ask, score)
-    assert [ask.config for ask in search.ask(3)] == [first[1].config, first[2].config]
 
 
 def race(values, **options):
@@ -377,7 +388,7 @@ def test_friedmans_test_is_that_of_scipy_and_conovers_that_of_the_book():
         (dt.Race, {"seeds": 9, "alpha": 1.0}, "alpha must be between"),
         (dt.Race, {"seeds": 9, "test": "freedman"}, "Did you mean 'friedman'"),
         (dt.Patience, {"patience": 0}, "patience must be an int"),
-        (dt.Patience, {"patience": 1, "least": -1.0}, "least must be at least 0"),
+        (dt.Patience, {"patience": 1, "least": -1.0}, "least must be a number of at least 0"),
     ],
 )
 def test_a_race_or_a_patience_that_cannot_be_is_refused(kind, words, message):
@@ -527,12 +538,6 @@ class TestHyperband(StrategyContract):
     """The contract."""
 
     strategy = dt.Hyperband()
-
-
-class TestMedianStopping(StrategyContract):
-    """The contract."""
-
-    strategy = dt.MedianStopping(n_trials=12, every=5)
 
 
 class TestASHA(StrategyContract):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ from dasktune.config import Config
 from dasktune.search.draws import Draws
 from dasktune.search.standing import Score, vector
 from dasktune.search.strategy import Ask, Rung, Search, Strategy, whole
+from dasktune.search.tournament import Point, Tournament
 
 
 @dataclass(frozen=True)
@@ -62,30 +64,74 @@ class MedianStopping(Strategy):
         return _Median(draws.upto(self.n_trials), budgets, self.min_trials)
 
 
+class _Look:
+    """The configs that came as far as a look, and those of them that wait to go on."""
+
+    def __init__(self, least: int) -> None:
+        self._least = least
+        self._averages: dict[Config, Point] = {}
+        self._columns: list[list[float]] = []  # the averages, in order; of each objective
+        self._queue = Tournament()
+        self._numbers: list[tuple[int, Config]] = []  # by place in the queue
+        self._next: tuple[int, Config] | None = None
+        self._stale = False  # whether `_next` must be found again
+
+    def put(self, config: Config, average: Point) -> None:
+        """Take the running average of a config."""
+        self._columns = self._columns or [[] for _ in average]
+        before = self._averages.get(config)
+        self._averages[config] = average
+        for number, column in enumerate(self._columns):
+            if before is not None:
+                del column[bisect_left(column, before[number])]
+            insort(column, average[number])
+        self._stale = True
+
+    def wait(self, number: int, config: Config, best: Point) -> int:
+        """Let a config wait, and give its place; of several the lower number goes on first."""
+        self._numbers.append((number, config))
+        self._stale = True
+        return self._queue.add(best)
+
+    def leave(self, place: int) -> None:
+        """Let the config at a place wait no longer."""
+        self._queue.drop(place)
+        self._stale = True
+
+    def next(self) -> tuple[int, Config] | None:
+        """Give the first of those that wait and are no worse than the median, with its number."""
+        if self._stale:
+            enough = len(self._averages) >= self._least
+            bar = tuple(map(_median, self._columns)) if enough else None
+            place = self._queue.first(bar)
+            self._next = None if place is None else self._numbers[place]
+            self._stale = False
+        return self._next
+
+
 class _Median(Search):
     """The scores of each config, look by look."""
 
     def __init__(self, configs: list[Config], budgets: list[int], least: int) -> None:
         self._configs = configs
         self._budgets = budgets
-        self._least = least
         self._next = 0
         self._asked: dict[Config, int] = {}  # looks asked for
-        self._scores: dict[Config, dict[int, tuple[float, ...]]] = {}
-        self._best: dict[Config, tuple[float, ...]] = {}
+        self._scores: dict[Config, dict[int, Point]] = {}
+        self._best: dict[Config, Point] = {}
         self._failed: dict[Config, int] = {}
-        self._waiting: dict[Config, None] = {}  # between two looks
-        self._averages: list[dict[Config, tuple[float, ...]]] = [{} for _ in budgets]
-        self._medians: dict[int, tuple[float, ...]] = {}
+        self._looks = [_Look(least) for _ in budgets]
+        self._waiting: dict[Config, tuple[_Look, int]] = {}  # at which look, and its place there
+        self._waited = 0
 
     def ask(self, room: int) -> list[Ask]:
         """Ask for what may go on, then for new ones."""
         asks: list[Ask] = []
-        for config in list(self._waiting):
-            if len(asks) == room:
-                return asks
-            if self._goes_on(config):
-                asks.append(self._ask(config, self._asked[config]))
+        while len(asks) < room:
+            first = min((n for look in self._looks if (n := look.next())), default=None)
+            if first is None:
+                break
+            asks.append(self._ask(first[1], self._asked[first[1]]))
         while len(asks) < room and self._next < len(self._configs):
             config = self._configs[self._next]
             self._next += 1
@@ -97,21 +143,21 @@ class _Median(Search):
         """Take a score; also of what an earlier run has asked for."""
         config, look = ask.config, ask.rung
         self._asked[config] = max(look + 1, self._asked.get(config, 0))
+        self._leave(config)
         if score is None:
             self._failed[config] = ask.budget
-            self._waiting.pop(config, None)
             return
         known = self._scores.setdefault(config, {})
         known[look] = vector(score)
         best = self._best.get(config, known[look])
         self._best[config] = tuple(map(max, best, known[look]))
         so_far = [values for earlier, values in known.items() if earlier <= look]
-        self._averages[look][config] = tuple(map(statistics.fmean, zip(*so_far, strict=True)))
-        self._medians.pop(look, None)
+        average = tuple(map(statistics.fmean, zip(*so_far, strict=True)))
+        self._looks[look].put(config, average)
         if self._asked[config] == look + 1 < len(self._budgets):
-            self._waiting[config] = None
-        else:
-            self._waiting.pop(config, None)
+            place = self._looks[look].wait(self._waited, config, self._best[config])
+            self._waiting[config] = self._looks[look], place
+            self._waited += 1
 
     def fate(self, config: Config) -> str:
         """Say why a config was trained no longer."""
@@ -128,17 +174,18 @@ class _Median(Search):
                 yield Ask(config, budget, 0, look)
 
     def _ask(self, config: Config, look: int) -> Ask:
-        self._waiting.pop(config, None)
+        self._leave(config)
         self._asked[config] = look + 1
         return Ask(config, self._budgets[look], 0, look)
 
-    def _goes_on(self, config: Config) -> bool:
-        look = self._asked[config] - 1
-        averages = self._averages[look]
-        if len(averages) < self._least:
-            return True
-        if look not in self._medians:
-            columns = zip(*averages.values(), strict=True)
-            self._medians[look] = tuple(map(statistics.median, columns))
-        pairs = zip(self._best[config], self._medians[look], strict=True)
-        return any(best >= median for best, median in pairs)
+    def _leave(self, config: Config) -> None:
+        look, place = self._waiting.pop(config, (None, 0))
+        if look is not None:
+            look.leave(place)
+
+
+def _median(ordered: Sequence[float]) -> float:
+    middle = len(ordered) // 2
+    if len(ordered) % 2:
+        return ordered[middle]
+    return (ordered[middle - 1] + ordered[middle]) / 2

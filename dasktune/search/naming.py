@@ -54,7 +54,7 @@ def strategy_of(text: str) -> Strategy | None:
     form = "--search takes a strategy such as hyperband or 'Hyperband(max_epochs=27, eta=3)'"
     try:
         tree = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last: too deep
         tree = None
     call = tree if isinstance(tree, ast.Call) else None
     name = call.func if call is not None else tree
@@ -66,8 +66,10 @@ def strategy_of(text: str) -> Strategy | None:
     try:
         positional = tuple(ast.literal_eval(value) for value in call.args)
         named = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
-    except ValueError:
+    except (ValueError, TypeError):
         raise UsageError(f"{form}, with plain values, but got {text!r}.") from None
+    if len(named) < len(call.keywords) or "None" in named:
+        raise UsageError(f"{form}, each argument once and by name, but got {text!r}.")
     return _made(kind, positional, named, text)
 
 

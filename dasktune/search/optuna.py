@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dasktune.config import Config, Value
 from dasktune.domain import Choice, Constant, Domain
-from dasktune.errors import SearchError, did_you_mean
+from dasktune.errors import SearchError
 from dasktune.interval import Integers, Interval
 from dasktune.search.draws import Draws
 from dasktune.search.standing import Score
-from dasktune.search.strategy import Ask, Rung, Search, Strategy, whole
+from dasktune.search.strategy import Ask, Rung, Search, Strategy, one_of, whole
 
 if TYPE_CHECKING:
     from dasktune.design import Design
@@ -72,11 +72,7 @@ class Optuna(Strategy):
         whole("seed", self.seed, 0)
         if self.max_epochs is not None:
             whole("max_epochs", self.max_epochs, 1)
-        if self.sampler not in SAMPLERS:
-            raise SearchError(
-                f"sampler must be one of {', '.join(SAMPLERS)}, but got {self.sampler!r}."
-                + did_you_mean(str(self.sampler), list(SAMPLERS))
-            )
+        one_of("sampler", self.sampler, SAMPLERS)
 
     def rungs(self, max_epochs: int) -> list[Rung]:
         """List its one rung."""

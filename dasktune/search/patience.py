@@ -10,7 +10,7 @@ from dasktune.config import Config
 from dasktune.errors import SearchError
 from dasktune.search.draws import Draws
 from dasktune.search.standing import Score, vector
-from dasktune.search.strategy import ALL, Ask, Rung, Search, Strategy, whole
+from dasktune.search.strategy import ALL, Ask, Rung, Search, Strategy, finite, whole
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Patience(Strategy):
         for name in ("n", "max_epochs"):
             if getattr(self, name) is not None:
                 whole(name, getattr(self, name), 1)
-        if not self.least >= 0:
-            raise SearchError(f"least must be at least 0, but got {self.least!r}.")
+        if not finite(self.least) or not self.least >= 0:
+            raise SearchError(f"least must be a number of at least 0, but got {self.least!r}.")
 
     @property
     def all_configs(self) -> bool:  # type: ignore[override]

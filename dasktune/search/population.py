@@ -14,7 +14,7 @@ from dasktune.interval import Integers, Interval
 from dasktune.replicate import Replicates
 from dasktune.search.draws import Draws
 from dasktune.search.standing import Score, ranked
-from dasktune.search.strategy import Ask, Rung, Search, Strategy, whole
+from dasktune.search.strategy import Ask, Rung, Search, Strategy, finite, whole
 from dasktune.space import Space
 
 TRIES = 30
@@ -77,13 +77,19 @@ class PBT(Strategy):
             whole(name, getattr(self, name), least)
         if self.max_epochs is not None:
             whole("max_epochs", self.max_epochs, 1)
-        names = (self.explore,) if isinstance(self.explore, str) else tuple(self.explore)
+        for name in ("explore", "factors"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        names = (self.explore,) if isinstance(self.explore, str) else self.explore
+        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+            raise SearchError(f"explore must be names, as in ('lr',), but got {self.explore!r}.")
         object.__setattr__(self, "explore", names)
-        if not 0 < self.share <= 0.5:
+        if not finite(self.share) or not 0 < self.share <= 0.5:
             raise SearchError(f"share must be above 0 and at most 0.5, but got {self.share!r}.")
-        if not 0 <= self.resample <= 1:
+        if not finite(self.resample) or not 0 <= self.resample <= 1:
             raise SearchError(f"resample must be between 0 and 1, but got {self.resample!r}.")
-        if len(self.factors) != 2 or not all(factor > 0 for factor in self.factors):
+        pair = self.factors if isinstance(self.factors, tuple) else ()
+        if len(pair) != 2 or not all(finite(factor) and factor > 0 for factor in pair):
             raise SearchError(f"factors must be two numbers above 0, but got {self.factors!r}.")
 
     def rungs(self, max_epochs: int) -> list[Rung]:

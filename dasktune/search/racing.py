@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from dasktune.config import Config
-from dasktune.errors import SearchError, did_you_mean
+from dasktune.errors import SearchError
 from dasktune.search.draws import Draws
 from dasktune.search.standing import Score
-from dasktune.search.strategy import ALL, Ask, Rung, Search, Strategy, whole
+from dasktune.search.strategy import ALL, Ask, Rung, Search, Strategy, finite, one_of, whole
 
 TESTS = ("friedman", "t")
 
@@ -68,13 +68,9 @@ class Race(Strategy):
         for name in ("n", "max_epochs"):
             if getattr(self, name) is not None:
                 whole(name, getattr(self, name), 1)
-        if not 0 < self.alpha < 1:
+        if not finite(self.alpha) or not 0 < self.alpha < 1:
             raise SearchError(f"alpha must be between 0 and 1, but got {self.alpha!r}.")
-        if self.test not in TESTS:
-            raise SearchError(
-                f"test must be one of {', '.join(TESTS)}, but got {self.test!r}."
-                + did_you_mean(str(self.test), TESTS)
-            )
+        one_of("test", self.test, TESTS)
 
     @property
     def all_configs(self) -> bool:  # type: ignore[override]

@@ -36,6 +36,11 @@ class ReplicateBest(Strategy):
     def __post_init__(self) -> None:
         whole("best", self.best, 1)
         whole("seeds", self.seeds, 1)
+        if self.first is not None and not isinstance(self.first, Strategy):
+            raise SearchError(
+                f"ReplicateBest follows a strategy, such as ASHA(9), or none, but got "
+                f"{self.first!r}."
+            )
         if self.first is not None and (self.first.exploits or self.first.replicating):
             raise SearchError(
                 f"ReplicateBest follows a search that gives each config one score for all its "

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from dasktune.config import Config, Parent
-from dasktune.errors import SearchError
+from dasktune.errors import SearchError, did_you_mean
 from dasktune.search.draws import Draws
 from dasktune.search.standing import Score
 
@@ -40,6 +41,8 @@ class Ask:
     parent: Parent | None = None
 
 
+MOST = 10_000_000
+"""Of configs, epochs and so forth that a strategy takes: more is a slip of the keyboard."""
 ALL = 0
 """The number of configs of a rung that has all of the design."""
 
@@ -195,3 +198,25 @@ def whole(name: str, value: Any, least: int) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise SearchError(f"{name} must be an int of at least {least}, but got {value!r}.")
+    if value > MOST and name != "seed":
+        raise SearchError(f"{name} must be an int of at most {MOST:,}, but got {value!r}.")
+
+
+def finite(value: Any) -> bool:
+    """Tell whether an argument is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def one_of(name: str, value: Any, known: Collection[str]) -> None:
+    """Refuse an argument that is none of the words that are known.
+
+    Raises
+    ------
+    SearchError
+        If it is not.
+    """
+    if not isinstance(value, str) or value not in known:
+        raise SearchError(
+            f"{name} must be one of {', '.join(known)}, but got {value!r}."
+            + did_you_mean(str(value), list(known))
+        )
