@@ -15,6 +15,7 @@ import click
 from dasktune.dispatch.dispatch import Dispatch
 from dasktune.dispatch.hearing import Hearing
 from dasktune.dispatch.standstill import Standstill
+from dasktune.errors import DasktuneError
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the clock, and at whether somebody cancelled."""
