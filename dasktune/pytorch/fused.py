@@ -23,6 +23,7 @@ from torch.func import functional_call, grad, vmap
 from dasktune.pytorch.cudagraph import Recorder
 from dasktune.pytorch.member import Member, best_of, flatten, slot_of, steps_of
 from dasktune.pytorch.problem import Problem, sample_order
+from dasktune.pytorch.traced import WORTH, Traced
 
 SLOTS = {"sgd": ("momentum_buffer",), "adam": ("exp_avg", "exp_avg_sq")}
 SLOTS["adamw"] = SLOTS["adam"]
@@ -93,9 +94,12 @@ class Lanes:
         self._smoothing = self._column(smoothing).squeeze(1)
         self._some = {name: any(getattr(o, name) for o in options) for name in names}
         self._some["label_smoothing"] = any(smoothing)
-        self._of_each = torch.compile(self._gradients) if self._compile else self._gradients
-        recorded = self._graphs and self.problem.device.type == "cuda"
-        self.recorder = Recorder(self._step, self.snapshot) if recorded else None
+        on_gpu = self.problem.device.type == "cuda"
+        of_each = torch.compile(self._gradients) if self._compile else self._gradients
+        # A GPU's graphs keep all of Python out, and torch.compile the most of it.
+        plain = self._compile or on_gpu
+        self._of_each = (lambda _, *stacked: of_each(*stacked)) if plain else Traced(of_each, WORTH)
+        self.recorder = Recorder(self._step, self.snapshot) if self._graphs and on_gpu else None
 
     def __len__(self) -> int:
         return len(self.members)
@@ -156,7 +160,9 @@ class Lanes:
         """
         self._skeleton.train(training)
         x, y = self.problem.x[chosen], self.problem.y[chosen]
-        gradients, (losses, fixed) = self._of_each(self.flat, self.fixed, x, y, self._smoothing)
+        gradients, (losses, fixed) = self._of_each(
+            training, self.flat, self.fixed, x, y, self._smoothing
+        )
         for name, tensor in fixed.items():
             self.fixed[name].copy_(tensor)
         return losses, gradients
@@ -206,9 +212,9 @@ class Lanes:
             return
         first, second = self.slots["exp_avg"], self.slots["exp_avg_sq"]
         first.lerp_(gradient, 1 - c["beta1"])
-        second.mul_(c["beta2"]).add_((1 - c["beta2"]) * gradient * gradient)
-        spread = (second.sqrt() / scalars["root"]).add_(_EPS)
-        self.flat.sub_(scalars["size"] * (first / spread))
+        second.mul_(c["beta2"]).addcmul_((1 - c["beta2"]) * gradient, gradient)
+        spread = second.sqrt().div_(scalars["root"]).add_(_EPS)
+        self.flat.sub_(torch.div(first, spread, out=spread).mul_(scalars["size"]))
 
     def scalars(self, rates: np.ndarray[Any, Any]) -> dict[str, torch.Tensor]:
         """Give what changes from step to step, for the steps of an epoch.

@@ -169,14 +169,20 @@ def sweeps(draw):
     st.sampled_from([torch.float64, torch.float32]),
     st.integers(10, 53),
     st.integers(2, 5),
+    st.sampled_from([1, 3, 64]),
 )
-def test_fused_training_equals_the_loop(options, make, dtype, count, width):
-    """Curves and weights, for every optimizer, schedule and size; tight in float64."""
+def test_fused_training_equals_the_loop(options, make, dtype, count, width, worth):
+    """Curves and weights, for every optimizer, schedule and size; tight in float64.
+
+    Traced at once, after some steps, or not at all.
+    """
     task = problem(dtype, count)
     rtol = 1e-9 if dtype == torch.float64 else 2e-3
     if make is normed and count % options[0].batch_size == 1:
         return  # batch norm refuses a batch of one sample, in the loop as well
-    made, _ = fused(make, options, task, width=width)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dasktune.pytorch.fused.WORTH", worth)
+        made, _ = fused(make, options, task, width=width)
     assert_equal(alone(make, options, task), made, rtol)
 
 
