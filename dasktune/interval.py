@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from dasktune.domain import Domain
 from dasktune.errors import SpaceError
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,7 @@ class Interval(Domain):
 
     def read(self, text: str) -> float:
         """Read a number; it may lie outside of the bounds."""
-        try:
-            return float(text)
-        except ValueError:
-            raise SpaceError(f"a value must be a number, but got {text!r}.") from None
+        return _read(float, "a number", text)
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,7 @@ class Integers(Domain):
 
     def read(self, text: str) -> int:
         """Read a whole number; it may lie outside of the bounds."""
-        try:
-            return int(text)
-        except ValueError:
-            raise SpaceError(f"a value must be a whole number, but got {text!r}.") from None
+        return _read(int, "a whole number", text)
 
 
 def uniform(low: float, high: float, *, points: int | None = None) -> Interval:
@@ -147,6 +144,13 @@ def integers(low: int, high: int, *, step: int = 1, log: bool = False) -> Intege
             f"integers(log=True) needs low >= 1 and step=1, but got low={low}, step={step}."
         )
     return Integers({}, low, high, log, step)
+
+
+def _read(kind: Callable[[str], Number], words: str, text: str) -> Number:
+    try:
+        return kind(text)
+    except ValueError:
+        raise SpaceError(f"a value must be {words}, but got {text!r}.") from None
 
 
 def _bounds(name: str, low: Any, high: Any) -> tuple[float, float]:

@@ -34,7 +34,8 @@ def load_module(path: str | os.PathLike[str]) -> ModuleType:
     Raises
     ------
     PipelineError
-        If there is no such file, or it cannot be imported.
+        If there is no such file, it cannot be imported, or a file beside it is named as a module
+        of Python's own.
     """
     file = os.path.abspath(path)
     try:
@@ -45,7 +46,8 @@ def load_module(path: str | os.PathLike[str]) -> ModuleType:
         raise PipelineError(f"{os.fspath(path)}: {reason}.") from error
     with _lock:
         _forget_edited()
-        for folder in (os.getcwd(), os.path.dirname(file)):
+        for folder in dict.fromkeys((os.getcwd(), os.path.dirname(file))):
+            _check_names(folder)
             if folder in sys.path:
                 sys.path.remove(folder)
             sys.path.insert(0, folder)
@@ -55,6 +57,27 @@ def load_module(path: str | os.PathLike[str]) -> ModuleType:
         for found, entry in Sources.snapshot(name).modules.items():
             _texts[found] = (entry["file"], entry["source"])
         return module
+
+
+def _check_names(folder: str) -> None:
+    """Refuse files that workers, which search the folder first, would import for Python's own.
+
+    A module that is loaded here is one that they need as well. In a package it has another name.
+    """
+    try:
+        files = set(os.listdir(folder))
+    except OSError:
+        return  # it may be searched, and not listed
+    own = sys.stdlib_module_names & sys.modules.keys()
+    for name in sorted(own & {file[:-3] for file in files if file.endswith(".py")}):
+        loaded = getattr(sys.modules[name], "__file__", None)
+        if loaded is None or "__init__.py" in files:
+            continue  # built in, and found before any file
+        if loaded != os.path.join(folder, f"{name}.py"):
+            raise PipelineError(
+                f"{os.path.join(folder, name)}.py has the name of a module of Python's own, "
+                f"{name}, which workers would look for and find this instead. Rename the file."
+            )
 
 
 def find_pipeline(module: ModuleType) -> Pipeline:

@@ -57,11 +57,22 @@ class Summary:
         """List the trials that were stopped by request, and so are not made."""
         return [o for o in self.outcomes.values() if o.status == "stopped"]
 
+    def kept(self) -> list[str]:
+        """List the trials whose result was there already."""
+        return [
+            target.name
+            for target in self.plan.trials()
+            if (
+                target.state is State.DONE
+                if (outcome := self.outcomes.get(target.name)) is None
+                else outcome.status == "ok" and not outcome.made
+            )
+        ]
+
     def _repr_html_(self) -> str:
         trials = {n: o for n, o in self.outcomes.items() if n.startswith("trained/")}
         made = sum(o.status == "ok" and o.made for o in trials.values())
-        kept = len(self.plan.trials()) - sum(o.status != "ok" or o.made for o in trials.values())
-        rows = [("trained", str(made)), ("kept", str(kept))]
+        rows = [("trained", str(made)), ("kept", str(len(self.kept())))]
         ends = [*self.failures()[:10], *self.stopped()[:10]]
         rows += [(o.target, worded(o.failure, o.error)) for o in ends]
         key = self.collated_key()

@@ -47,6 +47,18 @@ def test_a_pipeline_file_that_cannot_be_loaded(project, text, words):
     one_error(project.make(), *words)
 
 
+def test_a_file_that_hides_a_module_of_pythons_own(project):
+    """Of which the workers would die; one that nobody needs, or in a package, does no harm."""
+    hiding = project.file.with_name("json.py")
+    hiding.write_text("x = 1\n")
+    one_error(project.make("-n"), "json.py has the name of a module of Python's own", "Rename")
+    project.file.with_name("__init__.py").touch()
+    assert project.make("-n").code == 0
+    project.file.with_name("__init__.py").unlink()
+    hiding.rename(hiding.with_name("antigravity.py"))
+    assert project.make("-n").code == 0
+
+
 def test_a_missing_file_and_a_missing_folder(project, run_cli):
     """As make says it."""
     one_error(run_cli(["make", "-f", "nowhere.py"]), "nowhere.py: No such file")

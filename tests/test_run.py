@@ -62,8 +62,11 @@ def test_a_failure_stops_new_starts_and_keeps_what_is_done(project):
     assert project.ran() == ["preprocess", *TRIALS[:2]]
     assert "RuntimeError: told to fail (toy.py:" in result.err
     assert "Target 'all' not remade because of errors." in result.err
+    assert "trained 1 of 4 trials, 1 failed (1 exception), 2 not tried;" in result.out
     (project.folder / "fail-1-4").unlink()
-    assert project.make().code == 0
+    again = project.make()
+    assert again.code == 0
+    assert "trained 3 of 4 trials, kept 1;" in again.out
     assert project.ran() == TRIALS[1:]
 
 

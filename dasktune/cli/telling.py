@@ -106,16 +106,19 @@ def _tell_results(sweep: Sweep, summary: Summary) -> None:
     plan = summary.plan
     count = sum(outcome.failure == Kind.NAN for outcome in made)
     diverged = f" ({count} to NaN)" if count else ""
+    left = 0
     if plan.rungs:
         trained = {outcome.target for outcome in made}
         words = f"trained {len(made)} rungs of {len(trained)} trials{diverged}"
     elif trials:
         words = f"trained {len(made)} of {len(trials)} trials{diverged}"
-        kept = len(trials) - len(made) - len(failed) - len(summary.stopped())
+        kept = len(summary.kept())
+        left = len(trials) - len(made) - kept - len(failed) - len(summary.stopped())
         words += f", kept {kept}" if kept else ""
     if trials:
         words += f", {_failed_words(failed)}" if failed else ""
         words += f", {len(summary.stopped())} stopped" if summary.stopped() else ""
+        words += f", {left} not tried" if left > 0 else ""
         spent = sum(outcome.seconds for outcome in made)
         click.echo(f"{words}; {duration(spent)} of training")
     if summary.collated_key() is None:
