@@ -18,7 +18,7 @@ from dasktune.cli.options import (
     where_to_run,
 )
 from dasktune.dispatch.dispatch import Dispatch, Order, dispatches, newest
-from dasktune.errors import UsageError
+from dasktune.errors import ClusterError, UsageError
 from dasktune.failure.tolerance import Tolerance
 
 if TYPE_CHECKING:
@@ -254,7 +254,11 @@ def cancel(now: bool, **options: Any) -> int:
     workers = [
         number for run in run_folders(root) if _drives(dispatch, run) for number in run.queued()
     ]
-    cancel_jobs(queue, [*numbers, *workers] if now else numbers)
+    left = cancel_jobs(queue, [*numbers, *workers] if now else numbers)
+    if left:
+        raise ClusterError(
+            f"the queue does not answer, and has not cancelled {', '.join(left)}: try again."
+        )
     dispatch.end(2, "cancelled")
     shared.remove()
     click.echo(standing(dispatch, None).text)

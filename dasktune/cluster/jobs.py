@@ -7,8 +7,10 @@ import contextlib
 import importlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,8 +18,8 @@ from typing import Any
 from dask.utils import parse_bytes
 
 from dasktune.cluster.choose import backend
+from dasktune.cluster.command import refusal
 from dasktune.cluster.demand import Demand, thread_variables
-from dasktune.cluster.fleet import refusal
 from dasktune.cluster.queue import Fate, Queue, Request, Seen
 from dasktune.cluster.queued import Queued, joined
 from dasktune.cluster.walltime import lead_of, read_walltime
@@ -25,6 +27,8 @@ from dasktune.errors import ClusterError, UsageError
 
 _PLACE = "COMMAND-OF-OURS"
 _SECONDS = 60  # that a queue may take to answer
+CANCEL_SECONDS = 20.0  # the same, where jobs are cancelled
+AT_ONCE = 100  # jobs that one command cancels
 
 
 class Jobs:
@@ -206,9 +210,29 @@ def fate(queue: Queue, number: str) -> Fate:
     return ""
 
 
-def cancel(queue: Queue, numbers: Sequence[str]) -> None:
-    """Cancel jobs; those that are over do not matter."""
-    for number in numbers:
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            command = [*shlex.split(queue.cancel_command), number]
-            subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
+def cancel(queue: Queue, numbers: Sequence[str]) -> list[str]:
+    """Cancel jobs; those that are over do not matter.
+
+    Returns
+    -------
+    list of str
+        Those of which the queue has not answered in time.
+    """
+    begun, deadline = [], time.monotonic() + CANCEL_SECONDS
+    for first in range(0, len(numbers), AT_ONCE):
+        some = list(numbers[first : first + AT_ONCE])
+        with contextlib.suppress(OSError):
+            command = [*shlex.split(queue.cancel_command), *some]
+            quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+            process = subprocess.Popen(command, start_new_session=True, **quiet)  # type: ignore[call-overload]
+            begun.append((process, some))
+    left: list[str] = []
+    for process, some in begun:
+        try:
+            process.wait(max(0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            left += some
+    return left
