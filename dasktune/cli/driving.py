@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from dasktune.attempt import job_of_environment
 from dasktune.dispatch.dispatch import Dispatch
 from dasktune.dispatch.hearing import Hearing
 from dasktune.dispatch.standstill import Standstill
@@ -67,7 +68,7 @@ class _Driver:
         make_ready(self._dispatch)
         # The workers of others wait in the queue, and that is no standstill.
         whole = self._order.kind == "whole"
-        if whole and (why := Standstill(self._dispatch).begin(mine)):
+        if whole and (why := Standstill(self._dispatch).begin(job_of_environment())):
             _echo(why)
             self._dispatch.end(2, why)
             return 2
@@ -163,8 +164,10 @@ class _Driver:
                 self._dispatch.end(2, self._cancelling)
         elif found == "driven out" and not self._leaving:
             self._why = "this driver was driven out"
-            Standstill(self._dispatch).excuse(mine)
+            Standstill(self._dispatch).excuse(job_of_environment())
             self._leave()
+        elif found == "again":
+            Standstill(self._dispatch).excuse(job_of_environment())
 
     def _told(self, number: int, frame: Any) -> None:
         """End while no run goes on; a run has its own, gentle way."""
