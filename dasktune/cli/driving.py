@@ -27,7 +27,7 @@ LOOK_EVERY = 1.0
 @click.option("--lead", type=float, help="How much sooner it leaves.")
 def drive(folder: str, seconds: float, lead: float) -> int:
     """Make what the dispatch in FOLDER asks for, until it is made or the job's time is over."""
-    return _Driver(Dispatch(folder), time.monotonic() + seconds - lead).run()
+    return _Driver(Dispatch(folder), time.monotonic() + seconds - lead, lead).run()
 
 
 class _Told(BaseException):
@@ -37,10 +37,11 @@ class _Told(BaseException):
 class _Driver:
     """The driver of a dispatch, in its job."""
 
-    def __init__(self, dispatch: Dispatch, leave_at: float) -> None:
+    def __init__(self, dispatch: Dispatch, leave_at: float, lead: float = 0.0) -> None:
         self._dispatch = dispatch
         self._order = dispatch.order()
         self._leave_at = leave_at
+        self._end_at = leave_at + lead
         self._leaving = False
         self._told_before = False  # to end, by whoever it was
         self._deaf = False  # to who tells it once more
@@ -58,6 +59,9 @@ class _Driver:
         if self._dispatch.ended() is not None:
             return 0
         mine = self._mine()
+        if not self._dispatch.knows(mine):
+            _echo(f"job {mine} is an old copy, which the queue took after it was given up")
+            return 0
         numbers = [job.number for job in self._dispatch.jobs()]
         if mine in numbers[:-1]:
             return 0  # the queue started it again, but another job goes on
@@ -205,7 +209,9 @@ class _Driver:
         from dasktune.dispatch.sending import send_patiently
 
         try:
-            self._successor = send_patiently(self._dispatch, ["driver"], _echo, after=after)
+            self._successor = send_patiently(
+                self._dispatch, ["driver"], _echo, after=after, until=self._end_at
+            )
         except Exception as error:
             _echo(str(error))
 

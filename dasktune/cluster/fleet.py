@@ -300,10 +300,8 @@ class Fleet:
     def _note_end(self, hand: Hand, told: str, start: int) -> None:
         """Note how a job ended that was started again so often, for who judges a trial in it."""
         with contextlib.suppress(OSError):
-            end = end_of(
-                self._queue, job := job_name(hand.job.job_id, start), told, self._last_words(hand)
-            )
-            self._run.note_death(f"job-{job}", end)
+            job, log = job_name(hand.job.job_id, start), self._last_words(hand)
+            self._run.note_death(f"job-{job}", end_of(self._queue, job, told, log))
 
     async def _cut_off(self, hand: Hand) -> None:
         """Part with a worker whose job has ended, such as an old copy on a node that was lost."""

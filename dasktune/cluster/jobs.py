@@ -20,7 +20,7 @@ from dask.utils import parse_bytes
 from dasktune.cluster.choose import backend
 from dasktune.cluster.command import refusal
 from dasktune.cluster.demand import Demand, thread_variables
-from dasktune.cluster.queue import Fate, Queue, Request, Seen
+from dasktune.cluster.queue import Fate, Queue, Request, Seen, numbers_named
 from dasktune.cluster.queued import Queued, joined
 from dasktune.cluster.walltime import lead_of, read_walltime
 from dasktune.errors import ClusterError, UsageError
@@ -126,19 +126,25 @@ class Jobs:
     ) -> str:
         """Send a job, and give its number.
 
+        A queue may take a job and fail to say so: then it is looked for by its name.
+
         Raises
         ------
         ClusterError
             If the queue refuses it.
         """
-        job = self._job(words, request, log, after, array)
-        path = f"{self._demand.folder}/job-{os.urandom(3).hex()}.sh"
+        mark = os.urandom(3).hex()
+        job = self._job(words, request, log, after, array, mark if self.queue.names else "")
+        path = f"{self._demand.folder}/job-{mark}.sh"
         # For its user alone: a prologue may hold secrets.
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o700), "w") as file:
             file.write(job.job_script())
         try:
             told = asyncio.run(job._submit_job(path))
         except (RuntimeError, OSError) as error:
+            there = look(self.queue) if self.queue.names else None
+            for number in numbers_named(there or {}, job.job_name):
+                return number
             raise ClusterError(f"the queue refused a job: {refusal(str(error))}") from error
         number = str(job._job_id_from_submit_output(told))
         return self.queue.array_name(number, told) if array else number
@@ -149,7 +155,15 @@ class Jobs:
         with self._queued.scheduler(self._demand) as cluster:
             yield cluster.scheduler_address, cluster.scheduler_address.startswith("tls://")
 
-    def _job(self, words: Sequence[str], request: Request, log: str, after: str, array: int) -> Any:
+    def _job(
+        self,
+        words: Sequence[str],
+        request: Request,
+        log: str,
+        after: str,
+        array: int,
+        mark: str = "",
+    ) -> Any:
         own = self.queue.options(request)
         directives = own.pop("job_extra_directives", [])
         more = [*request.settings["directives"]]
@@ -169,7 +183,7 @@ class Jobs:
             worker_command="",
             worker_extra_args=[],
             log_directory=f"{self._demand.folder}/jobs",
-            job_name=f"dasktune-{self._demand.name}",
+            job_name="-".join(filter(None, ("dasktune", self._demand.name, mark))),
             job_script_prologue=prologue,
             job_extra_directives=joined(directives, [line for line in more if line]),
             **own,
