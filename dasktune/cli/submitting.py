@@ -211,13 +211,14 @@ def _refuse_twice(root: str, order: Order) -> None:
 def attach(**options: Any) -> int:
     """Follow a submitted sweep until it ends, and give its exit code; Ctrl-C only lets go."""
     from dasktune.cluster.jobs import look, queue_of
+    from dasktune.dispatch.attach import Attachment
     from dasktune.dispatch.attach import attach as follow
 
     change_folder(options["folders"])
     root, dispatch = _find(options)
     queue = queue_of(dispatch.order().cluster)
     try:
-        return follow(dispatch, root, lambda: look(queue))
+        return follow(Attachment(dispatch, root, lambda: look(queue)))
     except KeyboardInterrupt:
         click.echo("dasktune: the sweep goes on; 'dasktune cancel' ends it", err=True)
         raise
