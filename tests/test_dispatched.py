@@ -17,6 +17,7 @@ from dasktune.cli import driving
 from dasktune.cluster import ending
 from dasktune.dispatch.dispatch import Dispatch, Job, Order
 from dasktune.dispatch.inquiry import inquire, note_restart, run_of
+from dasktune.dispatch.sending import send
 from dasktune.dispatch.standstill import Standstill
 from dasktune.failure.kind import Kind
 from dasktune.runfolder import RunFolder
@@ -213,9 +214,9 @@ def test_drivers_that_get_no_further_do_not_follow_each_other_for_ever(
     """Three with all workers in their own jobs, one after another; then the sweep is over."""
     dispatch = dispatch_of(project, "whole")
     still = Standstill(dispatch)
-    assert [still.begin(number) for number in ("7", "8", "8", "9")] == [""] * 4
-    still.excuse("9")  # which was driven out
-    assert still.begin("10") == ""
+    assert [still.begin(number) for number in ("7-0", "8-0", "9-0")] == [""] * 3
+    still.excuse("9-0")  # which was driven out
+    assert still.begin("9-1") == ""  # started again, as after its node has failed
     monkeypatch.setenv("SLURM_JOB_ID", "11")
     dispatch.add(Job("11"))
     assert driving._Driver(dispatch, math.inf).run() == 2
@@ -227,10 +228,17 @@ def test_drivers_that_get_no_further_do_not_follow_each_other_for_ever(
 def test_a_trial_that_gets_on_lets_drivers_follow_each_other(project, made):
     """One more epoch is enough."""
     still = Standstill(dispatch_of(project, "whole"))
+    old = project.root / "checkpoints" / "a-c" / "epoch-9.pt"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    for path in (old, old.parent):
+        os.utime(path, (0, 0))
     for number in range(3):
         assert still.begin(f"{number}") == ""
     (project.root / made).parent.mkdir(parents=True)
     (project.root / made).touch()
+    if made.startswith("checkpoints"):
+        still.excuse("2")  # what it came to counts all the same
     for number in range(3, 6):
         assert still.begin(f"{number}") == ""
     assert still.begin("6")
@@ -245,12 +253,38 @@ def test_an_odd_error_where_the_next_driver_is_sent_is_told(project, monkeypatch
         raise ValueError("signal only works in main thread")
 
     monkeypatch.setattr("dasktune.dispatch.sending.send", send)
-    monkeypatch.setattr("dasktune.dispatch.sending.PAUSES", (0, 0))
-    driver = driving._Driver(dispatch_of(project, "driver"), math.inf)
+    monkeypatch.setattr("dasktune.cluster.supervisor.pause", lambda tries: 0)
+    driver = driving._Driver(dispatch_of(project, "driver"), -math.inf)
     driver._leaving = True
     assert driver._conclude(-signal.SIGTERM) == 2
-    assert len(calls) == 3
-    assert capsys.readouterr().out.count("signal only works in main thread") == 3
+    assert len(calls) == 5
+    assert capsys.readouterr().out.count("signal only works in main thread; trying") == 4
+
+
+def test_a_job_that_the_queue_took_after_it_was_given_up_does_nothing(project, monkeypatch):
+    """Another one goes on for it; and of the first job nothing may be noted yet."""
+    monkeypatch.setattr("dasktune.dispatch.dispatch.NOTED_SECONDS", 0.1)
+    dispatch = dispatch_of(project, "driver")
+    assert dispatch.knows("7")
+    dispatch.add(Job("8"))
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    for role in (["drive"], ["share", "finish"]):
+        result = project.run_cli([*role, dispatch.path, "--seconds", "60", "--lead", "5"])
+        assert (result.code, dispatch.driver(), dispatch.ended()) == (0, None, None)
+        assert "job 7 is an old copy" in result.out
+    assert project.ran() == []
+
+
+def test_a_job_that_is_taken_without_an_answer_is_found_by_its_name(project, queue):
+    """And is noted as the one that was sent."""
+    name = "sed -n 's/^#SBATCH -J //p'"
+    listing = f"{queue.parent}/listing"
+    text = f'#!/bin/sh\nprintf "%-128s" 9 PENDING 0 None $({name} "$1") >{listing}\nexit 1\n'
+    (queue.parent / "sbatch").write_text(text)
+    (queue.parent / "squeue").write_text(f"#!/bin/sh\ncat {listing}\n")
+    dispatch = dispatch_of(project, "driver")
+    assert send(dispatch, ["driver"]) == "9"
+    assert dispatch.jobs() == [Job("9")]
 
 
 def test_cancel_now_kills_the_jobs_of_its_own_driver_and_no_others(project, queue):

@@ -155,8 +155,8 @@ def test_a_last_job_that_is_started_again_sends_no_second_array(
     assert array.dispatch.ended() is None
 
 
-def test_a_queue_that_refuses_another_array_once_is_asked_again(project, monkeypatch):
-    """It may be unable to take a job for a moment."""
+def test_a_queue_that_refuses_another_array_is_asked_as_long_as_there_is_time(project, monkeypatch):
+    """It may be unable to take a job for a moment, or a limit be reached for an hour."""
     array = array_of(project.sweep(), "-f", str(project.file), "--store", str(project.root.parent))
     array.sweep.codes.save(array.sweep.store)
     array.prepare()
@@ -165,18 +165,18 @@ def test_a_queue_that_refuses_another_array_once_is_asked_again(project, monkeyp
 
     def send(dispatch, roles, **how):
         tries.append(roles)
-        if len(tries) < 3:
+        if len(tries) < 30:
             raise ClusterError("Slurm temporarily unable to accept job")
         return "8"
 
     monkeypatch.setattr("dasktune.dispatch.sending.send", send)
-    monkeypatch.setattr("dasktune.dispatch.sending.PAUSES", (0, 0, 0))
+    monkeypatch.setattr("dasktune.cluster.supervisor.pause", lambda tries: 0)
     result = project.run_cli(
         ["share", "finish", array.dispatch.path, "--seconds", "60", "--lead", "5"]
     )
     assert result.code == 0
     assert "what is left goes on in the array 8" in result.out
-    assert len(tries) == 3
+    assert len(tries) == 30
     assert array.dispatch.ended() is None
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from dasktune.attempt import job_of_environment
 from dasktune.dispatch.dispatch import Dispatch
 from dasktune.dispatch.hearing import Hearing
 from dasktune.dispatch.standstill import Standstill
@@ -36,7 +37,7 @@ def drive(folder: str, seconds: float, lead: float) -> int:
         Dispatch(folder).end(error.exit_code, str(error))
         raise
     leave_at = time.monotonic() + seconds_left(seconds - lead, lead)
-    return _Driver(Dispatch(folder), leave_at).run()
+    return _Driver(Dispatch(folder), leave_at, lead).run()
 
 
 class _Told(BaseException):
@@ -46,10 +47,11 @@ class _Told(BaseException):
 class _Driver:
     """The driver of a dispatch, in its job."""
 
-    def __init__(self, dispatch: Dispatch, leave_at: float) -> None:
+    def __init__(self, dispatch: Dispatch, leave_at: float, lead: float = 0.0) -> None:
         self._dispatch = dispatch
         self._order = dispatch.order()
         self._leave_at = leave_at
+        self._end_at = leave_at + lead
         self._leaving = False
         self._told_before = False  # to end, by whoever it was
         self._deaf = False  # to who tells it once more
@@ -67,6 +69,9 @@ class _Driver:
         if self._dispatch.ended() is not None:
             return 0
         mine = self._mine()
+        if not self._dispatch.knows(mine):
+            _echo(f"job {mine} is an old copy, which the queue took after it was given up")
+            return 0
         numbers = [job.number for job in self._dispatch.jobs()]
         if mine in numbers[:-1]:
             return 0  # the queue started it again, but another job goes on
@@ -77,7 +82,7 @@ class _Driver:
         make_ready(self._dispatch)
         # The workers of others wait in the queue, and that is no standstill.
         whole = self._order.kind == "whole"
-        if whole and (why := Standstill(self._dispatch).begin(mine)):
+        if whole and (why := Standstill(self._dispatch).begin(job_of_environment())):
             _echo(why)
             self._dispatch.end(2, why)
             return 2
@@ -173,8 +178,10 @@ class _Driver:
                 self._dispatch.end(2, self._cancelling)
         elif found == "driven out" and not self._leaving:
             self._why = "this driver was driven out"
-            Standstill(self._dispatch).excuse(mine)
+            Standstill(self._dispatch).excuse(job_of_environment())
             self._leave()
+        elif found == "again":
+            Standstill(self._dispatch).excuse(job_of_environment())
 
     def _told(self, number: int, frame: Any) -> None:
         """End while no run goes on; a run has its own, gentle way."""
@@ -212,7 +219,9 @@ class _Driver:
         from dasktune.dispatch.sending import send_patiently
 
         try:
-            self._successor = send_patiently(self._dispatch, ["driver"], _echo, after=after)
+            self._successor = send_patiently(
+                self._dispatch, ["driver"], _echo, after=after, until=self._end_at
+            )
         except Exception as error:
             _echo(str(error))
 

@@ -44,10 +44,13 @@ def share(role: str, folder: str, seconds: float, lead: float) -> int:
     now = time.strftime("%Y-%m-%d %H:%M:%S")
     click.echo(f"dasktune: {now}, {role} on {socket.gethostname()}")
     mine = queue_of(dispatch.order().cluster).number(os.environ)
+    if not dispatch.knows(mine):
+        _echo(f"job {mine} is an old copy, which the queue took after it was given up")
+        return 0
     until = time.monotonic() + seconds - lead
     try:
         with Succession(dispatch, role, mine, until, _echo) as succession:  # type: ignore[arg-type]
-            code = _prepare(dispatch) if role == "prepare" else _finish(dispatch)
+            code = _prepare(dispatch) if role == "prepare" else _finish(dispatch, until)
     except DasktuneError as error:
         dispatch.end(error.exit_code, str(error))
         raise
@@ -94,13 +97,13 @@ def _prepare(dispatch: Dispatch) -> int | None:
     return None if summary.exit_code == 0 else _conclude(array, summary, options)
 
 
-def _finish(dispatch: Dispatch) -> int | None:
+def _finish(dispatch: Dispatch, until: float) -> int | None:
     """Collate, or send another array."""
     from dasktune.dispatch.inquiry import inquire
     from dasktune.dispatch.sending import send_patiently
 
     def send_on(count: int) -> None:
-        number = send_patiently(dispatch, ("train", "finish"), _echo, count=count)
+        number = send_patiently(dispatch, ("train", "finish"), _echo, count=count, until=until)
         _echo(f"what is left goes on in the array {number}")
 
     if _goes_on(dispatch):
@@ -109,14 +112,14 @@ def _finish(dispatch: Dispatch) -> int | None:
     inquire(dispatch)
     options, array = _array(dispatch)
     if not array.prepared():
-        _begin_again(dispatch)
+        _begin_again(dispatch, until)
         return None
     with array.observe:
         summary = array.finish(send_on)
     return None if summary is None else _conclude(array, summary, options)
 
 
-def _begin_again(dispatch: Dispatch) -> None:
+def _begin_again(dispatch: Dispatch, until: float) -> None:
     """Send all jobs once more: the queue took the first one away before it had preprocessed."""
     from dasktune.dispatch.sending import roles_of, send_patiently
 
@@ -126,7 +129,7 @@ def _begin_again(dispatch: Dispatch) -> None:
             f"the first job of the array was taken away {times} times before it had preprocessed; "
             "see 'dasktune logs', and give it a longer walltime."
         )
-    number = send_patiently(dispatch, roles_of(dispatch.order()), _echo)
+    number = send_patiently(dispatch, roles_of(dispatch.order()), _echo, until=until)
     _echo(f"the first job was taken away; job {number} begins again")
 
 

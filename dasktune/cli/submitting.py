@@ -18,7 +18,7 @@ from dasktune.cli.options import (
     where_to_run,
 )
 from dasktune.dispatch.dispatch import Dispatch, Order, dispatches, newest
-from dasktune.errors import UsageError
+from dasktune.errors import ClusterError, UsageError
 from dasktune.failure.tolerance import Tolerance
 
 if TYPE_CHECKING:
@@ -211,13 +211,14 @@ def _refuse_twice(root: str, order: Order) -> None:
 def attach(**options: Any) -> int:
     """Follow a submitted sweep until it ends, and give its exit code; Ctrl-C only lets go."""
     from dasktune.cluster.jobs import look, queue_of
+    from dasktune.dispatch.attach import Attachment
     from dasktune.dispatch.attach import attach as follow
 
     change_folder(options["folders"])
     root, dispatch = _find(options)
     queue = queue_of(dispatch.order().cluster)
     try:
-        return follow(dispatch, root, lambda: look(queue))
+        return follow(Attachment(dispatch, root, lambda: look(queue)))
     except KeyboardInterrupt:
         click.echo("dasktune: the sweep goes on; 'dasktune cancel' ends it", err=True)
         raise
@@ -254,7 +255,11 @@ def cancel(now: bool, **options: Any) -> int:
     workers = [
         number for run in run_folders(root) if _drives(dispatch, run) for number in run.queued()
     ]
-    cancel_jobs(queue, [*numbers, *workers] if now else numbers)
+    left = cancel_jobs(queue, [*numbers, *workers] if now else numbers)
+    if left:
+        raise ClusterError(
+            f"the queue does not answer, and has not cancelled {', '.join(left)}: try again."
+        )
     dispatch.end(2, "cancelled")
     shared.remove()
     click.echo(standing(dispatch, None).text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 from collections.abc import Sequence
 from typing import Any
@@ -51,6 +52,15 @@ async def call(command: Sequence[str], *, shell: bool = False) -> str:
     return out
 
 
-def patient(job_class: Any) -> Any:
-    """Give a class of dask-jobqueue's jobs whose commands are run in this way."""
-    return type(job_class.__name__, (job_class,), {"_call": staticmethod(call)})
+def refusal(text: str) -> str:
+    """Give the queue's own words out of what dask-jobqueue says of a submission that failed."""
+    said = re.search(r"stdout:\n(.*)stderr:\n(.*)", text, re.S)
+    words = (said[2].split() or said[1].split()) if said else text.split()
+    return " ".join(words)[:500]
+
+
+def hopeless(reason: str) -> bool:
+    """Say whether these are a queue's words for a job that it will never take."""
+    return bool(
+        re.search(r"invalid|unrecognized|unknown|not (permitted|found)|no such", reason, re.I)
+    )

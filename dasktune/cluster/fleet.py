@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import re
-import shlex
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
 from dasktune.attempt import job_name
-from dasktune.cluster.command import SECONDS, NoAnswer, call, patient
+from dasktune.cluster.cancelling import cancelled
+from dasktune.cluster.command import call, hopeless, refusal
 from dasktune.cluster.demand import Demand, worker_names
 from dasktune.cluster.ending import REQUEUED, end_of, is_over, last_words, restarts_of, words_of
-from dasktune.cluster.hand import Hand
-from dasktune.cluster.supervisor import Sight, decide, pause
+from dasktune.cluster.hand import Hand, worded
+from dasktune.cluster.supervisor import Sight, decide, pause, wanted
+from dasktune.cluster.unheard import Unheard
 from dasktune.runfolder import RunFolder
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from distributed import Client
 
     from dasktune.cluster.queue import Queue, Seen
@@ -33,9 +36,8 @@ IDLE_SECONDS = 3.0  # that workers must have had nothing to do before they may b
 STILLBORN = 3  # jobs that end at once, one after another, before it is an error
 GHOST_SECONDS = 30  # that a worker may outlive its job before it is cut off
 FAREWELL_SECONDS = 5  # that workers may take to go home before their jobs are cancelled
+STOP_SECONDS = 15.0  # that the end of a run may take, whatever the queue does
 SILENT_SECONDS = 90  # that a job may run before its worker has connected, without a word of ours
-FATAL = re.compile(r"invalid|unrecognized|unknown|not (permitted|found)|no such", re.I)
-"""What a queue says of a job that it will never take."""
 
 
 class Fleet:
@@ -66,13 +68,15 @@ class Fleet:
         self, cluster: Any, client: Client, queue: Queue, limit: int, demand: Demand, each: int = 1
     ) -> None:
         self._cluster = cluster
-        self._job_class = patient(cluster.job_cls)
         self._client = client
         self._queue = queue
         self._limit = limit
         self._demand = demand
         self._each = each
         self._run = RunFolder(demand.folder)
+        self._mark = os.urandom(3).hex()  # of the names of our jobs
+        self._unheard = Unheard()
+        self._coming: Hand | None = None  # is being submitted
         self._hands: dict[str, Hand] = {}
         self._number = 0
         self._stillborn = 0
@@ -91,7 +95,7 @@ class Fleet:
         self._task = asyncio.get_running_loop().create_task(self._keep())
 
     async def stop(self) -> None:
-        """Send the workers home, and cancel what is left."""
+        """Send the workers home, and cancel what is left, in a time that has an end."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -99,13 +103,39 @@ class Fleet:
         ours = self._ours()
         for address in ours:
             self._scheduler.close_worker(address)
-        if self._submission is not None and not self._submission.done():
-            # The queue has the job already, so that it is to be cancelled as well.
-            await asyncio.wait([self._submission], timeout=2 * SECONDS)
-        deadline = time.monotonic() + FAREWELL_SECONDS
+        ends = [asyncio.create_task(end) for end in (self._end_known(ours), self._end_coming())]
+        _, late = await asyncio.wait(ends, timeout=STOP_SECONDS)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)
+        left = [hand.job.job_id for hand in self._hands.values() if not hand.over]
+        left += self._unheard.hands
+        if left:
+            self._note(
+                f"the queue did not cancel {', '.join(left)} in {STOP_SECONDS:g} s; what it starts "
+                "of them ends by itself when it finds no scheduler"
+            )
+
+    async def _end_known(self, ours: list[str]) -> None:
+        """Cancel the jobs that are there, after their workers have had time to go home."""
+        deadline, hands = time.monotonic() + FAREWELL_SECONDS, [*self._hands.values()]
         while time.monotonic() < deadline and any(a in self._scheduler.workers for a in ours):
             await asyncio.sleep(0.05)
-        await asyncio.gather(*map(self._cancel, list(self._hands.values())))
+        await self._cancel(hands)
+
+    async def _end_coming(self) -> None:
+        """Cancel a job that is on its way: the queue may have it already."""
+        before = set(self._hands)
+        try:
+            if self._submission is not None:
+                await self._submission
+        finally:
+            if self._coming is not None:
+                self._unheard.expect(self._coming)
+        if self._unheard.hands:
+            with contextlib.suppress(RuntimeError, OSError):
+                self._adopt(self._queue.seen(await call(self._queue.look_command)))
+        await self._cancel([hand for name, hand in self._hands.items() if name not in before])
 
     async def _keep(self) -> None:
         while not self.failure:
@@ -138,13 +168,19 @@ class Fleet:
         self._stood = self._standing()
         for hand in self._hands.values():
             self._greet(hand)
-        if self._hands and time.monotonic() >= self._ask_at:
+        if (self._hands or self._unheard.hands) and time.monotonic() >= self._ask_at:
             self._asked = time.monotonic()
             await self._look()
         stopping = self._run.stopping()
         sights = [self._sight(hand) for hand in self._hands.values()]
-        decision = decide(self._wanted(), sights, self._limit, each=self._each, stopping=stopping)
-        await asyncio.gather(*(self._cancel(self._hands[name]) for name in decision.cancel))
+        decision = decide(
+            wanted(self._scheduler.tasks.values()),
+            sights,
+            self._limit,
+            each=self._each,
+            stopping=stopping,
+        )
+        await self._cancel([self._hands[name] for name in decision.cancel])
         for name in decision.retire:
             self._hands[name].retired = True
             await self._scheduler.retire_workers(
@@ -164,15 +200,6 @@ class Fleet:
     @property
     def _scheduler(self) -> Any:
         return self._cluster.scheduler
-
-    def _wanted(self) -> int:
-        """Count the trials that could be trained now; one worker for anything else."""
-        states = ("processing", "queued", "no-worker")
-        unfinished = trials = 0
-        for task in self._scheduler.tasks.values():
-            unfinished += task.state in (*states, "waiting")
-            trials += bool(task.resource_restrictions) and task.state in states
-        return max(trials, min(1, unfinished))
 
     def _addresses(self, hand: Hand) -> list[str]:
         """List the workers of a job that are there."""
@@ -218,6 +245,7 @@ class Fleet:
         """See how our jobs do in the queue."""
         text = await call(self._queue.look_command)
         jobs: dict[str, Seen] = self._queue.seen(text)
+        self._adopt(jobs)
         for hand in list(self._hands.values()):
             self._greet(hand)  # some may have come while the queue was asked
             connected = bool(self._addresses(hand))
@@ -245,6 +273,18 @@ class Fleet:
                 if not hand.came and not hand.spared:
                     self._born_dead(hand, told)
 
+    def _adopt(self, jobs: Mapping[str, Seen]) -> None:
+        """Take on jobs that the queue has taken though it did not say so, or not in time."""
+        for hand, number in self._unheard.found(jobs):
+            self._take_on(hand, number)
+            self._note(f"the queue has taken job {number} after all")
+
+    def _take_on(self, hand: Hand, number: str) -> None:
+        """Have a job."""
+        hand.job.job_id = number
+        self._hands[hand.name] = hand
+        self._run.note_job(number)
+
     async def _ask(self, hand: Hand) -> str:
         """Ask the queue how a job ended."""
         command = self._queue.end_command(hand.job.job_id)
@@ -259,10 +299,9 @@ class Fleet:
 
     def _note_end(self, hand: Hand, told: str, start: int) -> None:
         """Note how a job ended that was started again so often, for who judges a trial in it."""
-        job = job_name(hand.job.job_id, start)
-        end = end_of(self._queue, job, told, self._last_words(hand))
         with contextlib.suppress(OSError):
-            self._run.note_death(f"job-{job}", end)
+            job, log = job_name(hand.job.job_id, start), self._last_words(hand)
+            self._run.note_death(f"job-{job}", end_of(self._queue, job, told, log))
 
     async def _cut_off(self, hand: Hand) -> None:
         """Part with a worker whose job has ended, such as an old copy on a node that was lost."""
@@ -284,8 +323,7 @@ class Fleet:
 
     def _evidence(self, hand: Hand, told: str) -> str:
         """Tell how a job ended: by the queue, and by its own last words."""
-        found = [words_of(told)]
-        found += self._last_words(hand)[-5:]
+        found = [words_of(told), *self._last_words(hand)[-5:]]
         return " | ".join(line for line in found if line)[-1500:] or "it left no word"
 
     def _tell_silent(self, hand: Hand, connected: bool) -> None:
@@ -301,46 +339,46 @@ class Fleet:
             )
 
     async def _submit(self, workers: int) -> None:
-        name = f"{self._queue.kind}-{self._number}"
-        self._number += 1
+        number, self._number = self._number, self._number + 1
+        name = f"{self._queue.kind}-{number}"
         options = dict(self._cluster.new_spec["options"])
+        if self._queue.names:
+            options["job_name"] = f"{options['job_name']}-{self._mark}-{number}"
         if workers != self._each:  # no more than -j allows
             options["worker_extra_args"] = [
                 *options["worker_extra_args"],
                 "--workers",
                 f"{workers}",
             ]
-        job = self._job_class(self._scheduler.address, name=name, **options)
+        job = self._cluster.job_cls(self._scheduler.address, name=name, **options)
+        hand = Hand(name, job, worker_names(name, workers))
+        self._coming = hand if self._queue.names else None
         try:
             await job.start()
         except RuntimeError as error:
+            if self._coming is not None:
+                self._unheard.expect(self._coming)
             self._refused(str(error))
-            return
-        self._refusals, self._accepted = 0, True
-        self._hands[name] = Hand(name, job, worker_names(name, workers))
-        self._run.note_job(str(job.job_id))
+        else:
+            self._refusals, self._accepted = 0, True
+            self._take_on(hand, str(job.job_id))
+        self._coming = None
 
     def _refused(self, text: str) -> None:
         """Try again later, unless the queue will never take such a job."""
         reason = refusal(text)
         self._refusals += 1
-        if not self._accepted and FATAL.search(reason) and self._refusals >= STILLBORN:
+        if not self._accepted and hopeless(reason) and self._refusals >= STILLBORN:
             self.failure = f"the queue takes no such job: {reason}"
             return
         seconds = pause(self._refusals)
         self._not_before = time.monotonic() + seconds
         self._note(f"the queue refused a job ({reason}); trying again in {seconds:g} s")
 
-    async def _cancel(self, hand: Hand) -> None:
-        """Cancel a job; as long as the queue does not, it is still ours."""
-        try:
-            await call([*shlex.split(hand.job.cancel_command), hand.job.job_id])
-        except (RuntimeError, OSError) as error:
-            if isinstance(error, NoAnswer) and not hand.spared:
-                self._note(f"the queue has not cancelled job {hand.job.job_id} ({error})")
-            hand.spared = True  # or it is over
-        else:
-            del self._hands[hand.name]
+    async def _cancel(self, hands: Sequence[Hand]) -> None:
+        """Cancel jobs; as long as the queue does not, they are still ours."""
+        for hand in await cancelled(hands, self._note):
+            self._hands.pop(hand.name, None)
 
     async def _give_up(self) -> None:
         """Let the run end: nothing that it waits for will come."""
@@ -356,24 +394,7 @@ class Fleet:
     def _tell(self) -> None:
         """Tell how many workers there are, and what the others wait for."""
         there = sum(len(self._addresses(hand)) for hand in self._hands.values())
-        waiting = [hand for hand in self._hands.values() if hand.waiting and not hand.came]
-        reasons = sorted({hand.reason for hand in waiting if hand.reason})
-        text = _count(there, "worker")
-        if waiting:
-            verb = "wait" if len(waiting) > 1 else "waits"
-            text += f", {_count(len(waiting), 'job')} {verb} in the queue"
-            text += f" ({', '.join(reasons)})" if reasons else ""
+        text = worded(there, [*self._hands.values()])
         if text != self._told:
             self._told = text
             self._demand.tell({"event": "jobs", "text": text})
-
-
-def refusal(text: str) -> str:
-    """Give the queue's own words out of what dask-jobqueue says of a submission that failed."""
-    said = re.search(r"stdout:\n(.*)stderr:\n(.*)", text, re.S)
-    words = (said[2].split() or said[1].split()) if said else text.split()
-    return " ".join(words)[:500]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ class Hand:
     told_silent: bool = False
     retired: bool = False  # by us
     spared: bool = False  # by the queue, which was to cancel it
+    over: bool = False  # or it refused since there was nothing to cancel any more
     restarts: int = 0  # of the job, by the queue
     ended: bool = False  # how, was noted
     submitted: float = field(default_factory=time.monotonic)
@@ -73,3 +75,19 @@ class Hand:
         """
         self.missed += 1
         return self.missed >= MISSES
+
+
+def worded(there: int, hands: Sequence[Hand]) -> str:
+    """Tell in words how many workers are there, and what the jobs of others wait for."""
+    waiting = [hand for hand in hands if hand.waiting and not hand.came]
+    reasons = sorted({hand.reason for hand in waiting if hand.reason})
+    text = _count(there, "worker")
+    if waiting:
+        verb = "wait" if len(waiting) > 1 else "waits"
+        text += f", {_count(len(waiting), 'job')} {verb} in the queue"
+        text += f" ({', '.join(reasons)})" if reasons else ""
+    return text
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

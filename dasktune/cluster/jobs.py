@@ -7,8 +7,10 @@ import contextlib
 import importlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,15 +18,17 @@ from typing import Any
 from dask.utils import parse_bytes
 
 from dasktune.cluster.choose import backend
+from dasktune.cluster.command import refusal
 from dasktune.cluster.demand import Demand, thread_variables
-from dasktune.cluster.fleet import refusal
-from dasktune.cluster.queue import Fate, Queue, Request, Seen
+from dasktune.cluster.queue import Fate, Queue, Request, Seen, numbers_named
 from dasktune.cluster.queued import Queued, joined
 from dasktune.cluster.walltime import lead_of, read_walltime
 from dasktune.errors import ClusterError, UsageError
 
 _PLACE = "COMMAND-OF-OURS"
 _SECONDS = 60  # that a queue may take to answer
+CANCEL_SECONDS = 20.0  # the same, where jobs are cancelled
+AT_ONCE = 100  # jobs that one command cancels
 
 
 class Jobs:
@@ -122,19 +126,25 @@ class Jobs:
     ) -> str:
         """Send a job, and give its number.
 
+        A queue may take a job and fail to say so: then it is looked for by its name.
+
         Raises
         ------
         ClusterError
             If the queue refuses it.
         """
-        job = self._job(words, request, log, after, array)
-        path = f"{self._demand.folder}/job-{os.urandom(3).hex()}.sh"
+        mark = os.urandom(3).hex()
+        job = self._job(words, request, log, after, array, mark if self.queue.names else "")
+        path = f"{self._demand.folder}/job-{mark}.sh"
         # For its user alone: a prologue may hold secrets.
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o700), "w") as file:
             file.write(job.job_script())
         try:
             told = asyncio.run(job._submit_job(path))
         except (RuntimeError, OSError) as error:
+            there = look(self.queue) if self.queue.names else None
+            for number in numbers_named(there or {}, job.job_name):
+                return number
             raise ClusterError(f"the queue refused a job: {refusal(str(error))}") from error
         number = str(job._job_id_from_submit_output(told))
         return self.queue.array_name(number, told) if array else number
@@ -145,7 +155,15 @@ class Jobs:
         with self._queued.scheduler(self._demand) as cluster:
             yield cluster.scheduler_address, cluster.scheduler_address.startswith("tls://")
 
-    def _job(self, words: Sequence[str], request: Request, log: str, after: str, array: int) -> Any:
+    def _job(
+        self,
+        words: Sequence[str],
+        request: Request,
+        log: str,
+        after: str,
+        array: int,
+        mark: str = "",
+    ) -> Any:
         own = self.queue.options(request)
         directives = own.pop("job_extra_directives", [])
         more = [*request.settings["directives"]]
@@ -165,7 +183,7 @@ class Jobs:
             worker_command="",
             worker_extra_args=[],
             log_directory=f"{self._demand.folder}/jobs",
-            job_name=f"dasktune-{self._demand.name}",
+            job_name="-".join(filter(None, ("dasktune", self._demand.name, mark))),
             job_script_prologue=prologue,
             job_extra_directives=joined(directives, [line for line in more if line]),
             **own,
@@ -206,9 +224,29 @@ def fate(queue: Queue, number: str) -> Fate:
     return ""
 
 
-def cancel(queue: Queue, numbers: Sequence[str]) -> None:
-    """Cancel jobs; those that are over do not matter."""
-    for number in numbers:
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            command = [*shlex.split(queue.cancel_command), number]
-            subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
+def cancel(queue: Queue, numbers: Sequence[str]) -> list[str]:
+    """Cancel jobs; those that are over do not matter.
+
+    Returns
+    -------
+    list of str
+        Those of which the queue has not answered in time.
+    """
+    begun, deadline = [], time.monotonic() + CANCEL_SECONDS
+    for first in range(0, len(numbers), AT_ONCE):
+        some = list(numbers[first : first + AT_ONCE])
+        with contextlib.suppress(OSError):
+            command = [*shlex.split(queue.cancel_command), *some]
+            quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+            process = subprocess.Popen(command, start_new_session=True, **quiet)  # type: ignore[call-overload]
+            begun.append((process, some))
+    left: list[str] = []
+    for process, some in begun:
+        try:
+            process.wait(max(0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            left += some
+    return left

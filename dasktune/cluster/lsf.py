@@ -13,10 +13,11 @@ class Lsf(Queue):
     kind = "lsf"
     cluster = "LSFCluster"
     more = {"gpu-request": '-gpu "num={gpus}"'}  # noqa: RUF012
-    look_command = ("bjobs", "-noheader", "-o", "jobid stat pend_reason delimiter='|'")
+    look_command = ("bjobs", "-noheader", "-o", "jobid stat job_name pend_reason delimiter='|'")
     cancel_command = "bkill"
     own = ("LSB_JOBID",)
     index = ("LSB_JOBINDEX",)
+    names = True
 
     def options(self, request: Request) -> dict[str, Any]:
         """Give the arguments of `LSFCluster`."""
@@ -41,11 +42,11 @@ class Lsf(Queue):
         """Read bjobs' lines."""
         jobs: dict[str, Seen] = {}
         for line in text.splitlines():
-            number, state, *reason = [*line.split("|", 2), ""]
+            number, state, name, *reason = [*line.split("|", 3), "", ""]
             if state in ("PEND", "PSUSP", "WAIT", "RUN", "USUSP", "SSUSP"):
                 waiting = state not in ("RUN",)
                 why = (reason[0] if waiting else "").strip(" -")
-                note(jobs, number, Seen(waiting, why, state in ("USUSP", "SSUSP")))
+                note(jobs, number, Seen(waiting, why, state in ("USUSP", "SSUSP"), name=name))
         return jobs
 
     def after(self, job: str) -> str:

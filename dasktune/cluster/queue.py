@@ -57,17 +57,25 @@ class Seen:
         Whether it has run, and is to go on from there: it has not ended.
     restarts : int or None
         How often the queue has started it again; None where it does not say.
+    name : str
+        What it is called; empty where the queue does not say.
     """
 
     waiting: bool
     reason: str = ""
     suspended: bool = False
     restarts: int | None = None
+    name: str = ""
 
 
 Fate = Literal["again", "driven out", "cancelled", ""]
 """Why a queue ends a job that runs: it starts the job again by itself; it needs the room for
 another, or the time is over; somebody wants it to end; or nobody knows."""
+
+
+def numbers_named(jobs: Mapping[str, Seen], name: str) -> list[str]:
+    """List the jobs of a name, the oldest first."""
+    return [number for number, seen in jobs.items() if name and seen.name == name]
 
 
 def note(jobs: dict[str, Seen], number: str, seen: Seen) -> None:
@@ -95,6 +103,8 @@ class Queue:
         Variables that tell a job its number; the first that is set does.
     index : tuple of str
         The same for the place of a job of an array; empty where there are no arrays.
+    names : bool
+        Whether it lists jobs with their names, and in full. There, each job has one of its own.
     """
 
     kind = ""
@@ -104,6 +114,7 @@ class Queue:
     cancel_command = ""
     own: tuple[str, ...] = ()
     index: tuple[str, ...] = ()
+    names = False
 
     def options(self, request: Request) -> dict[str, Any]:
         """Give the arguments of dask-jobqueue's class."""

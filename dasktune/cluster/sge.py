@@ -19,10 +19,11 @@ class GridEngine(Queue):
         "parallel-environment": "smp",
         "resource-spec": None,
     }
-    look_command = ("qstat",)
+    look_command = ("qstat", "-r")
     cancel_command = "qdel"
     own = ("JOB_ID",)
     index = ("SGE_TASK_ID",)
+    names = True
 
     def options(self, request: Request) -> dict[str, Any]:
         """Give the arguments of `SGECluster`."""
@@ -44,9 +45,10 @@ class GridEngine(Queue):
     def seen(self, text: str) -> dict[str, Seen]:
         """Read qstat's table."""
         jobs: dict[str, Seen] = {}
-        for number, state in _states(text):
+        for number, state, name in _states(text):
             waiting = "q" in state  # one that runs may have a hold as well ("hr")
-            note(jobs, number, Seen(waiting, f"state {state}" if "E" in state else ""))
+            why = f"state {state}" if "E" in state else ""
+            note(jobs, number, Seen(waiting, why, name=name))
         return jobs
 
     def fate_command(self, job: str) -> tuple[str, ...]:
@@ -55,7 +57,7 @@ class GridEngine(Queue):
 
     def fate(self, words: str, job: str, environment: Mapping[str, str]) -> Fate:
         """Tell a job that is deleted (``d``) from one that is started anew (``R``)."""
-        state = dict(_states(words)).get(job, "")
+        state = next((state for number, state, _ in _states(words) if number == job), "")
         return "cancelled" if "d" in state else "again" if "R" in state else ""
 
     def after(self, job: str) -> str:
@@ -67,12 +69,19 @@ class GridEngine(Queue):
         return f"-t 1-{count}"
 
 
-def _states(text: str) -> Iterator[tuple[str, str]]:
-    """Read qstat's table: number, priority, name, user, state, …."""
+def _states(text: str) -> Iterator[tuple[str, str, str]]:
+    """Read qstat's table: number, priority, name, user, state, …; and below, the whole name."""
+    number = state = name = ""
     for line in text.splitlines():
         words = line.split()
         if len(words) > 4 and words[0].isdigit():
-            yield words[0], words[4]
+            if number:
+                yield number, state, name
+            number, state, name = words[0], words[4], ""
+        elif line.strip().startswith("Full jobname:"):
+            name = line.partition(":")[2].strip()
+    if number:
+        yield number, state, name
 
 
 QUEUE = GridEngine()

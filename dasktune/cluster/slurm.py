@@ -12,7 +12,7 @@ from dasktune.cluster.queue import Fate, Queue, Request, Seen, note
 _PENDING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
 _SUSPENDED = ("SUSPENDED", "STOPPED")
 _RUNNING = ("RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "RESIZING")
-_COLUMNS = ("ArrayJobID", "State", "RestartCnt", "Reason")
+_COLUMNS = ("ArrayJobID", "State", "RestartCnt", "Reason", "Name")
 """Of a listing; only by these names does squeue tell of restarts."""
 _WIDTH = 128
 """Of a column: its text may have spaces, and every other character."""
@@ -29,6 +29,7 @@ class Slurm(Queue):
     cancel_command = "scancel"
     own = ("SLURM_JOB_ID",)
     index = ("SLURM_ARRAY_TASK_ID",)
+    names = True
 
     def options(self, request: Request) -> dict[str, Any]:
         """Give the arguments of `SLURMCluster`."""
@@ -56,14 +57,14 @@ class Slurm(Queue):
         jobs: dict[str, Seen] = {}
         for line in text.splitlines():
             places = range(0, _WIDTH * len(_COLUMNS), _WIDTH)
-            number, state, again, reason = (line[n : n + _WIDTH].strip() for n in places)
+            number, state, again, reason, name = (line[n : n + _WIDTH].strip() for n in places)
             if not (number.isdigit() and again.isdigit()):
                 continue  # a site's own word
             if state in _PENDING or state in _SUSPENDED:
                 why = "" if reason == "None" else reason
-                note(jobs, number, Seen(True, why, state in _SUSPENDED, int(again)))
+                note(jobs, number, Seen(True, why, state in _SUSPENDED, int(again), name))
             elif state in _RUNNING:
-                note(jobs, number, Seen(False, restarts=int(again)))
+                note(jobs, number, Seen(False, restarts=int(again), name=name))
         return jobs
 
     def after(self, job: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,16 @@ def decide(
                 let_go.append(job.name)
                 missing += job.workers
     return Decision(tuple(submit), tuple(cancel), tuple(retire))
+
+
+def wanted(tasks: Iterable[Any]) -> int:
+    """Count the scheduler's trials that could be trained now; one worker for anything else."""
+    states = ("processing", "queued", "no-worker")
+    unfinished = trials = 0
+    for task in tasks:
+        unfinished += task.state in (*states, "waiting")
+        trials += bool(task.resource_restrictions) and task.state in states
+    return max(trials, min(1, unfinished))
 
 
 def pause(refusals: int) -> float:

@@ -80,6 +80,11 @@ class Attachment:
         self.text = ""
         self.code: int | None = None
 
+    @property
+    def name(self) -> str:
+        """The name of what it follows."""
+        return self._dispatch.name
+
     def again(self) -> list[str]:
         """Look again, and give the driver's new lines; `code` is set when it is over."""
         ended = self._dispatch.ended()  # before its last lines are read
@@ -130,9 +135,7 @@ class Attachment:
 
 
 def attach(
-    dispatch: Dispatch,
-    root: str,
-    ask: Callable[[], dict[str, Seen] | None],
+    seen: Attachment,
     *,
     stream: TextIO | None = None,
     sleep: Callable[[float], None] = time.sleep,
@@ -141,12 +144,8 @@ def attach(
 
     Parameters
     ----------
-    dispatch : Dispatch
+    seen : Attachment
         What to follow.
-    root : str
-        Its store's folder.
-    ask : callable
-        Asks the queue for this user's jobs; None where it does not answer.
     stream : file, optional
         Where to write; stdout if not given.
     sleep : callable
@@ -158,7 +157,6 @@ def attach(
         The exit code of its driver; 2 if its jobs are gone.
     """
     stream = stream or sys.stdout
-    seen = Attachment(dispatch, root, ask)
     console = Console(file=stream)
     if not stream.isatty():
         text = ""
@@ -183,7 +181,7 @@ def attach(
                     console.print(Text("\n".join(lines)), soft_wrap=True)
                 if seen.code is None:
                     sleep(LOOK_EVERY)
-    print(f"dasktune: {dispatch.name} {seen.text}", file=stream, flush=True)
+    print(f"dasktune: {seen.name} {seen.text}", file=stream, flush=True)
     return seen.code
 
 

@@ -20,6 +20,9 @@ from dasktune.commit import write_atomically
 Role = Literal["driver", "prepare", "train", "finish"]
 """What a job of a dispatch does; the last three are those of an array."""
 
+NOTED_SECONDS = 20.0
+"""In which a job that runs is noted, and the shared folder shows it."""
+
 KEPT = 10
 """Dispatches that are over and whose folders stay."""
 
@@ -156,6 +159,20 @@ class Dispatch:
                 return [Job(**json.loads(line)) for line in file if line.endswith("\n")]
         except OSError:
             return []
+
+    def knows(self, number: str) -> bool:
+        """Say whether a job is one of its own; that may be noted a little after it began.
+
+        One that the queue took late, when who sent it had given it up, is not.
+        """
+        deadline = time.monotonic() + NOTED_SECONDS
+        while True:
+            numbers = [job.number for job in self.jobs()]
+            if not number or not numbers or number in numbers:
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.5)
 
     def begin(self, about: Mapping[str, Any]) -> None:
         """Tell where its driver runs now."""

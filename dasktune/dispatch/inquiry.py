@@ -7,21 +7,29 @@ all of them are over; and a job that the queue starts again knows that of itself
 from __future__ import annotations
 
 import os
+import time
 
 from dasktune.attempt import job_name, unheard
 from dasktune.dispatch.dispatch import Dispatch
 from dasktune.runfolder import RunFolder
 
+PATIENCE = 30.0
+"""Seconds for which the ends of jobs are waited for in all: none is in the way of a result."""
+
 
 def inquire(dispatch: Dispatch) -> None:
     """Note how each job of an array ended that left a trial in training."""
-    from dasktune.cluster.ending import ask, end_of
+    from dasktune.cluster.ending import ask, end_of, is_over
     from dasktune.cluster.jobs import queue_of
 
     queue, run = queue_of(dispatch.order().cluster), run_of(dispatch)
+    deadline = time.monotonic() + PATIENCE
     for job in unheard(run):
         told = ask(queue, job.rpartition("-")[0])
-        if told:
+        while told and not is_over(queue, told) and time.monotonic() < deadline:
+            time.sleep(1)  # it completes yet, and how it ended is told after that
+            told = ask(queue, job.rpartition("-")[0])
+        if told and is_over(queue, told):
             run.note_death(f"job-{job}", end_of(queue, job, told))
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from dasktune.cluster.jobs import Jobs
     from dasktune.cluster.queue import Seen
 
-PAUSES = (2, 5, 10)
-"""Seconds after each of which jobs are sent again that could not be sent."""
+TRIES = 5
+"""Times that jobs are sent that cannot be sent, though there is no time left."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,11 @@ def send_patiently(
     *,
     after: str = "",
     count: int = 0,
+    until: float = 0.0,
 ) -> str:
-    """Send jobs as `send` does, and again after a while where that fails: a queue may be busy.
+    """Send jobs as `send` does, and again where that fails: a queue may be busy, or full.
+
+    The pauses grow to a minute.
 
     Parameters
     ----------
@@ -116,14 +119,22 @@ def send_patiently(
         As for `send`.
     tell : callable
         Takes what went wrong.
+    until : float
+        When there is no more time for it, as `time.monotonic` tells it.
     """
-    for pause in PAUSES:
+    from dasktune.cluster.supervisor import pause
+
+    tries = 0
+    while True:
         try:
             return send(dispatch, roles, after=after, count=count)
         except Exception as error:
-            tell(f"{error}; trying again in {pause} s")
-            time.sleep(pause)
-    return send(dispatch, roles, after=after, count=count)
+            tries += 1
+            seconds = pause(tries)
+            if tries >= TRIES and time.monotonic() + seconds > until:
+                raise
+            tell(f"{error}; trying again in {seconds:g} s")
+            time.sleep(seconds)
 
 
 def scripts(dispatch: Dispatch) -> list[str]:

@@ -32,13 +32,16 @@ class Standstill:
     dispatch: Dispatch
 
     def begin(self, job: str) -> str:
-        """Note that a driver begins, and give why it should not; nothing if it should."""
-        far = self._far()
-        before, jobs = self._read()
-        jobs = jobs if before == far else []
-        if job not in jobs:  # or the queue started it again
-            jobs = [*jobs, job]
-        self._write(far, jobs)
+        """Note that a driver begins, and give why it should not; nothing if it should.
+
+        Parameters
+        ----------
+        job : str
+            Its job, by number and restart: one that is started again since its node failed counts.
+        """
+        made, jobs = self._stands()
+        jobs = [*jobs, job]
+        self._write(made, jobs)
         if len(jobs) <= MOST:
             return ""
         return (
@@ -48,22 +51,37 @@ class Standstill:
 
     def excuse(self, job: str) -> None:
         """Forget a driver that the queue drives out: that says nothing about its trials."""
-        far, jobs = self._read()
-        self._write(far, [other for other in jobs if other != job])
+        made, jobs = self._stands()
+        self._write(made, [other for other in jobs if other != job])
 
-    def _far(self) -> int:
-        """Tell how far the store is: targets that were made or failed, and epochs on the way."""
-        store = Store(os.path.dirname(os.path.dirname(self.dispatch.path)))
-        far = 10**9 * sum(
-            len(keys)
-            for kind in ("preprocessed", "trained", "failed")
-            for keys in store.listing(kind).values()
-        )
-        for trial, lines in store.listing("checkpoints").items():
-            for line in lines:
-                saved = saved_epochs(store.checkpoints(trial, line))
-                far += saved[0].epoch if saved else 0
-        return far
+    @property
+    def _root(self) -> str:
+        return os.path.dirname(os.path.dirname(self.dispatch.path))
+
+    def _made(self) -> int:
+        """Count the targets of the store that were made, or failed; none of them is looked into."""
+        kinds = [Store(self._root).listing(k) for k in ("preprocessed", "trained", "failed")]
+        return sum(len(keys) for kind in kinds for keys in kind.values())
+
+    def _stands(self) -> tuple[int, list[str]]:
+        """Tell how much is made, and which drivers have begun without any progress since."""
+        made, (before, jobs) = self._made(), self._read()
+        return made, [] if made != before or self._saved_since() else jobs
+
+    def _saved_since(self) -> bool:
+        """Say whether a checkpoint is younger than what was noted last.
+
+        Only folders in which something has moved since are looked into: a store may have ten
+        thousands, and to list one is dear on a shared file system, where to see its time is not.
+        """
+        noted = _moment(self._path)
+        try:
+            with os.scandir(f"{self._root}/checkpoints") as found:
+                folders = [folder.path for folder in found if _moment(folder.path) >= noted]
+        except OSError:
+            return False
+        saved = (epoch for folder in folders for epoch in saved_epochs(folder))
+        return any(_moment(epoch.path) >= noted for epoch in saved)
 
     def _read(self) -> tuple[int, list[str]]:
         with contextlib.suppress(OSError, ValueError, TypeError), open(self._path) as file:
@@ -77,3 +95,11 @@ class Standstill:
     @property
     def _path(self) -> str:
         return f"{self.dispatch.path}/standstill.json"
+
+
+def _moment(path: str) -> int:
+    """Tell when a file, or what a folder holds, was changed last; -1 where it is gone."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return -1

@@ -110,7 +110,7 @@ class Succession:
                 return  # it has sent another array
             try:
                 self._successor = send_patiently(
-                    self._dispatch, ("finish",), self._tell, after=last.number
+                    self._dispatch, ("finish",), self._tell, after=last.number, until=self._until
                 )
             except Exception as error:  # whatever it was, it is not this job's end
                 self._tell(str(error))

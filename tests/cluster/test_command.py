@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from dasktune.cluster import command
-from dasktune.cluster.command import NoAnswer, call, patient
-from dasktune.cluster.fleet import refusal
+from dasktune.cluster.command import NoAnswer, call, refusal
+from dasktune.cluster.jobscript import scripted
 
 
 def gone(path):
@@ -57,12 +57,14 @@ def test_a_command_that_nobody_waits_for_any_more_is_ended(tmp_path):
     gone(tmp_path / "pid")
 
 
-def test_jobs_are_submitted_with_such_commands(monkeypatch):
+def test_jobs_are_submitted_with_such_commands(monkeypatch, tmp_path):
     """A submission that hangs is one that was refused."""
     from dask_jobqueue.slurm import SLURMJob
 
     monkeypatch.setattr(command, "SECONDS", 0.5)
-    job = patient(SLURMJob)("tcp://here", name="a", cores=1, memory="1GB")
+    job = scripted(SLURMJob, "slurm")(
+        "tcp://here", name="a", cores=1, memory="1GB", log_directory=str(tmp_path)
+    )
     monkeypatch.setattr(job, "submit_command", "sh -c 'sleep 600'")
     with pytest.raises(NoAnswer, match="sh has not answered"):
         asyncio.run(job.start())

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from dasktune.cluster import Demand, fleet
+from dasktune.cluster import Demand, cancelling, fleet
 from dasktune.cluster.command import NoAnswer
 from dasktune.cluster.hand import Hand
 from dasktune.cluster.queue import Seen
 from dasktune.cluster.slurm import QUEUE
 from dasktune.runfolder import RunFolder
+
+CLOCK = time.monotonic
 
 
 class Place:
@@ -23,6 +26,8 @@ class Place:
     def __init__(self, folder, *, trials, limit, each=1):
         self.submitted, self.retired, self.removed, self.asked, self.clock = [], [], [], 0, 0.0
         self.cancelled, self.deaf, self.slow, self.notes = [], False, None, []
+        self.commands = []
+        self.silent = []  # submissions that the queue takes, and does not answer
         self.states, self.told = {}, ""  # how jobs are listed; all others run
         self.folder = RunFolder(str(folder))
         task = SimpleNamespace(state="processing", resource_restrictions={"GPU": 1})
@@ -41,27 +46,33 @@ class Place:
         self.scheduler.remove_worker = remove_worker
 
         class Job:
-            cancel_command, job_name = "scancel", "dasktune-p"
+            cancel_command = "scancel"
 
-            def __init__(self, address, name, worker_extra_args):
-                self.name, self.arguments = name, worker_extra_args
+            def __init__(self, address, name, worker_extra_args, job_name):
+                self.name, self.arguments, self.job_name = name, worker_extra_args, job_name
 
             async def start(self):
                 place.submitted.append(self)
                 if place.slow is not None:
                     await place.slow.wait()
+                if place.silent:
+                    place.silent.pop()
+                    raise NoAnswer("sbatch has not answered for 60 s")
                 self.job_id = str(len(place.submitted))
 
         cluster = SimpleNamespace(
             scheduler=self.scheduler,
             job_cls=Job,
-            new_spec={"options": {"worker_extra_args": ["--workers", str(each)]}},
+            new_spec={
+                "options": {"worker_extra_args": ["--workers", str(each)], "job_name": "dasktune"}
+            },
         )
         demand = Demand(folder=str(folder), tell=self.notes.append)
         self.fleet = fleet.Fleet(cluster, None, QUEUE, limit, demand, each)
 
     async def call(self, command):
         """Answer as the queue's commands do."""
+        self.commands.append(command[0])
         if command[0] == "scancel":
             if self.deaf:
                 raise NoAnswer("scancel has not answered")
@@ -70,8 +81,9 @@ class Place:
         if command[0] == "scontrol":
             return self.told
         self.asked += 1
-        found = {job.job_id: "RUNNING" for job in self.submitted} | self.states
-        rows = ((job, *f"{state} 0".split()[:2], "None") for job, state in found.items())
+        names = {str(n): job.job_name for n, job in enumerate(self.submitted, start=1)}
+        found = dict.fromkeys(names, "RUNNING") | self.states
+        rows = ((n, *f"{found[n]} 0".split()[:2], "None", name) for n, name in names.items())
         return "".join("".join(f"{word:128}" for word in row) + "\n" for row in rows)
 
     def step(self, seconds=0.0):
@@ -112,6 +124,7 @@ def place(tmp_path, monkeypatch):
         found = Place(tmp_path, **how)
         monkeypatch.setattr(fleet.time, "monotonic", lambda: found.clock)
         monkeypatch.setattr(fleet, "call", found.call)
+        monkeypatch.setattr(cancelling, "call", found.call)
         return found
 
     return made
@@ -279,7 +292,7 @@ def test_a_job_that_the_queue_does_not_cancel_stays_in_our_hands_until_it_does(p
     task = run.scheduler.tasks.popitem()
     run.look("PENDING", times=2)
     told = [note["text"] for note in run.notes if note["event"] == "note"]
-    assert told == ["the queue has not cancelled job 1 (scancel has not answered)"]
+    assert told == ["the queue has not cancelled 1 (scancel has not answered)"]
     run.scheduler.tasks.update([task])
     run.look("PENDING", times=2)
     assert len(run.submitted) == 1
@@ -308,10 +321,68 @@ def test_a_run_ends_though_the_queue_cancels_nothing(place):
     run.deaf = True
     asyncio.run(run.fleet.stop())
     told = [note["text"] for note in run.notes if note["event"] == "note"]
-    assert [text.partition(" (")[0] for text in told] == [
-        "the queue has not cancelled job 1",
-        "the queue has not cancelled job 2",
-    ]
+    assert told[0].startswith("the queue has not cancelled 1, 2 (")
+    assert "the queue did not cancel 1, 2 in 15 s" in told[1]
+
+
+def test_a_run_ends_soon_though_the_queue_hangs(place, monkeypatch):
+    """Whatever command it is that hangs; and what may be left behind is named."""
+    run = place(trials=3, limit=3)
+    run.step()
+
+    async def stop_meanwhile():
+        run.slow = asyncio.Event()
+        submission = run.fleet._submission = asyncio.create_task(run.fleet._submit(1))
+        await asyncio.sleep(0)
+        await run.fleet.stop()
+        assert submission.cancelled()
+
+    async def hang(command):
+        await asyncio.sleep(1000)
+
+    monkeypatch.setattr(fleet.time, "monotonic", CLOCK)
+    monkeypatch.setattr(fleet, "STOP_SECONDS", 0.2)
+    monkeypatch.setattr(cancelling, "call", hang)
+    asyncio.run(stop_meanwhile())
+    name = run.submitted[-1].job_name
+    [told] = [note["text"] for note in run.notes if "did not cancel" in note.get("text", "")]
+    assert told.startswith(f"the queue did not cancel 1, 2, 3, {name} in 0.2 s")
+
+
+def test_many_jobs_are_cancelled_by_one_command(place):
+    """A thousand commands at a time would be a burden to the machine that they are typed on."""
+    run = place(trials=10, limit=10)
+    run.step()
+    asyncio.run(run.fleet.stop())
+    assert run.commands.count("scancel") == 1
+    assert len(run.cancelled) == 10
+
+
+def test_a_job_that_the_queue_took_without_an_answer_is_taken_on_by_its_name(place):
+    """No other one is sent for it, and it is cancelled with the others."""
+    run = place(trials=1, limit=1)
+    run.silent = [True]
+    run.step()
+    assert run.fleet._hands == {}
+    run.step(fleet.CALM_INTERVAL)
+    assert len(run.submitted) == 1
+    assert "the queue has taken job 1 after all" in [note.get("text") for note in run.notes]
+    run.come("slurm-0")
+    run.step(fleet.CALM_INTERVAL)
+    assert run.folder.queued() == ["1"]
+    run.go("slurm-0")
+    asyncio.run(run.fleet.stop())
+    assert run.cancelled == ["1"]
+
+
+def test_a_job_that_was_taken_without_an_answer_when_the_run_ends_is_found_and_cancelled(place):
+    """The queue is asked for it once more."""
+    run = place(trials=1, limit=1)
+    run.silent = [True]
+    run.step()
+    asyncio.run(run.fleet.stop())
+    assert run.cancelled == ["1"]
+    assert not [note for note in run.notes if "did not cancel" in note.get("text", "")]
 
 
 def test_a_job_that_is_on_its_way_when_the_run_stops_is_cancelled_as_well(place):

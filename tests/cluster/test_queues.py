@@ -222,12 +222,15 @@ def squeue(*jobs):
 
 
 PRINTED = {
-    "slurm": squeue("12 PENDING 0 Resources", "13 RUNNING 0 None", "14 COMPLETED 0 None"),
+    "slurm": squeue("12 PENDING 0 Resources a", "13 RUNNING 0 None b", "14 COMPLETED 0 None c"),
     "sge": (
         "job-ID  prior   name       user  state submit/start at     queue  slots\n"
         "------------------------------------------------------------------------\n"
         "     12 0.00000 dasktune-s root  qw    11/24/2026 07:00:00            1\n"
+        "       Full jobname:     dasktune-sweep-1\n"
         "     13 0.55500 dasktune-s root  r     11/24/2026 07:00:00 all.q@vm   1\n"
+        "       Full jobname:     dasktune-sweep-2\n"
+        "       Master Queue:     all.q@vm\n"
     ),
     "pbs": (
         "Job ID     Username Queue Jobname    SessID NDS TSK Memory Time  S Time\n"
@@ -235,7 +238,7 @@ PRINTED = {
         "12.server  root     long  dasktune   --      1   4    6gb 02:30 Q   --\n"
         "13.server  root     long  dasktune   99      1   4    6gb 02:30 R 00:01\n"
     ),
-    "lsf": "12|PEND|Not enough GPUs\n13|RUN|-\n14|DONE|-\n",
+    "lsf": "12|PEND|a|Not enough GPUs\n13|RUN|b|-\n14|DONE|c|-\n",
     "oar": "Job id  S User Duration  System message\n12 W root 0:00:00 R=1\n13 R root 0:01:00 -\n",
     "htcondor": "12 1 undefined\n13 2 undefined\n14 4 undefined\n",
 }
@@ -251,6 +254,17 @@ def test_jobs_that_wait_and_jobs_that_run_are_told_apart(kind):
     }
 
 
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [("slurm", ["a", "b"]), ("lsf", ["a", "b"]), ("sge", ["dasktune-sweep-1", "dasktune-sweep-2"])],
+)
+def test_a_job_is_listed_with_the_whole_of_its_name(kind, names):
+    """By which one is known whose submission was not answered."""
+    queue = importlib.import_module(f"dasktune.cluster.{kind}").QUEUE
+    assert queue.names
+    assert [job.name for job in queue.seen(PRINTED[kind]).values()] == names
+
+
 @pytest.mark.parametrize("kind", QUEUES)
 def test_what_a_site_says_besides_is_not_read_as_a_job(kind):
     """Such as a word of warning, or a blank line."""
@@ -260,8 +274,8 @@ def test_what_a_site_says_besides_is_not_read_as_a_job(kind):
 
 
 SUSPENDED = {
-    "slurm": squeue("12 SUSPENDED 0 None", "13 STOPPED 1 None"),
-    "lsf": "12|SSUSP|Load\n13|USUSP|-\n",
+    "slurm": squeue("12 SUSPENDED 0 None a", "13 STOPPED 1 None b"),
+    "lsf": "12|SSUSP|a|Load\n13|USUSP|b|-\n",
     "pbs": PRINTED["pbs"].replace(" R ", " S ").replace(" Q ", " S "),
     "oar": PRINTED["oar"].replace(" R ", " S ").replace(" W ", " S "),
     "sge": PRINTED["sge"].replace(" r ", " hr ").replace(" qw ", " s "),  # as one that runs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -126,16 +127,31 @@ def test_a_refused_submission_is_tried_again(driver, slurm, moody):
     assert "trying again in 2 s" in out
 
 
+def test_a_submission_that_is_not_answered_is_known_by_its_name_when_the_queue_has_it(
+    driver, slurm, moody, tmp_path, monkeypatch
+):
+    """It is taken on: there are no more jobs than ``-j`` allows, and none is left."""
+    real = (tmp_path / "bin" / "sbatch").read_text()
+    slow = real.replace("exit 1", '/usr/bin/sbatch "$@" >/dev/null; exit 1')
+    (tmp_path / "bin" / "sbatch").write_text(slow)
+    moody(1, "Batch job submission failed: Socket timed out on send/recv operation")
+    out = driver.finish(driver.start(*slurm.options, "-j1", "a=1,2", "epochs=2"))
+    assert "the queue refused a job (sbatch: error: Batch job submission failed: Socket" in out
+    assert re.search(r"the queue has taken job \d+ after all", out)
+    slurm.empty()
+    assert {str(worker) for worker in driver.dataset().worker.values} == {"slurm-0"}
+
+
 def test_what_slurm_lists_of_a_job_is_read(slurm):
     """Its state, its reason, and how often it was started again."""
     script = ("-o", "/dev/null", "--wrap", "exec sleep 600")
-    job = slurm.ask("sbatch", "--parsable", "--requeue", *script)
+    job = slurm.ask("sbatch", "--parsable", "--requeue", "-J", "one", *script)
     array = slurm.ask("sbatch", "--parsable", "--begin=now+1hour", "--array=1-2", *script)
     while job not in slurm.jobs():
         time.sleep(0.1)
     assert look(QUEUE) == {
-        job: Seen(False, restarts=0),
-        array: Seen(True, "BeginTime", restarts=0),
+        job: Seen(False, restarts=0, name="one"),
+        array: Seen(True, "BeginTime", restarts=0, name="wrap"),
     }
     slurm.ask("scontrol", "requeue", job)
     assert look(QUEUE)[job].restarts == 1  # whatever its state is by now
