@@ -44,6 +44,7 @@ def dask_setup(worker: Any) -> None:
     if threading.current_thread() is not threading.main_thread():
         return  # a worker inside of the driver, which has its own signals
     libraries.load_ahead()
+    logging.getLogger("distributed.nanny").addFilter(worth_telling)
     drain.reset()
     pace.forget()
     loop = asyncio.get_running_loop()
@@ -59,6 +60,16 @@ def dask_setup(worker: Any) -> None:
         grace = float(dask.config.get("dasktune.worker.grace", math.inf))
         drain.leave_at(time.monotonic() + float(seconds), grace)
         loop.call_later(float(seconds), drain.request, drain.TIME_IS_OVER)
+
+
+def worth_telling(record: logging.LogRecord) -> bool:
+    """Leave out what a thread of Dask's says at each good end, whose queue is closed under it."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (
+        record.msg == "Worker process died unexpectedly"
+        and isinstance(error, TypeError)
+        and "'NoneType' object cannot be interpreted as an integer" in str(error)
+    )
 
 
 def dask_teardown(worker: Any) -> None:

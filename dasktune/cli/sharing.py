@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,8 @@ MOST_BEGINNINGS = 3
 @click.argument("folder")
 @click.option("--seconds", type=float, help="How long the job may stay.")
 @click.option("--lead", type=float, help="How much sooner it leaves.")
-def share(role: str, folder: str, seconds: float, lead: float) -> int:
+@click.option("--seat", type=int, help="Which of the processes of its job it is, from 1.")
+def share(role: str, folder: str, seconds: float, lead: float, seat: int | None) -> int:
     """Do the part of ROLE in the array of the dispatch in FOLDER."""
     from dasktune.cluster.jobs import queue_of
     from dasktune.dispatch.succession import Succession, TakenAway
@@ -36,11 +38,16 @@ def share(role: str, folder: str, seconds: float, lead: float) -> int:
         return 0
     if role == "train":
         from dasktune.cluster.claim import claim
+        from dasktune.cluster.jobs import WORKERS
         from dasktune.cluster.walltime import seconds_left
 
-        claim()
+        workers = int(os.environ.get(WORKERS, 1))
+        if seat is None:
+            claim()
+        if seat is None and workers > 1:
+            return _train_together(dispatch, workers)
         _leave_in_time(seconds_left(seconds - lead, lead))
-        return _train(dispatch)
+        return _train(dispatch, workers, seat or 1)
     now = time.strftime("%Y-%m-%d %H:%M:%S")
     click.echo(f"dasktune: {now}, {role} on {socket.gethostname()}")
     mine = queue_of(dispatch.order().cluster).number(os.environ)
@@ -66,8 +73,21 @@ def share(role: str, folder: str, seconds: float, lead: float) -> int:
     return code or 0
 
 
-def _train(dispatch: Dispatch) -> int:
-    """Train the share of this job."""
+def _train_together(dispatch: Dispatch, workers: int) -> int:
+    """Train the shares of this job in as many processes, each with GPUs of its own."""
+    from dasktune.cluster.claim import COUNT
+    from dasktune.cluster.node import places
+    from dasktune.cluster.siblings import run_all
+
+    each = dispatch.order().resources.get("GPU", 0)
+    gpus = int(os.environ.get(COUNT, 0)) if each else 0
+    seats = [place.environment for place in places(workers, gpus, each)]
+    command = [sys.executable, "-m", "dasktune", *sys.argv[1:], "--seat"]
+    return run_all([[*command, str(seat)] for seat in range(1, workers + 1)], seats)
+
+
+def _train(dispatch: Dispatch, workers: int, seat: int) -> int:
+    """Train the share of this job, or of one of its processes."""
     from dasktune.attempt import JOB, job_of_environment
     from dasktune.cluster.jobs import queue_of
     from dasktune.dispatch.inquiry import note_restart
@@ -76,7 +96,8 @@ def _train(dispatch: Dispatch) -> int:
     order = dispatch.order()
     os.environ[JOB] = job_of_environment()
     note_restart(dispatch, os.environ[JOB])
-    place = queue_of(order.cluster).place(os.environ)
+    # Each process is as a job of its own, in an array of so many more.
+    place = (queue_of(order.cluster).place(os.environ) - 1) * workers + seat
 
     def tell(outcome: Outcome) -> None:
         note(dispatch.path, place, outcome)

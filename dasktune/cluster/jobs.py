@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import math
 import os
 import shlex
 import signal
@@ -18,6 +19,7 @@ from typing import Any
 from dask.utils import parse_bytes
 
 from dasktune.cluster.choose import backend
+from dasktune.cluster.claim import COUNT
 from dasktune.cluster.command import refusal
 from dasktune.cluster.demand import Demand, thread_variables
 from dasktune.cluster.queue import Fate, Queue, Request, Seen, numbers_named
@@ -25,6 +27,8 @@ from dasktune.cluster.queued import Queued, joined
 from dasktune.cluster.walltime import lead_of, read_walltime
 from dasktune.errors import ClusterError, UsageError
 
+WORKERS = "DASKTUNE_WORKERS"
+"""The variable in which a job of an array learns how many trials it trains at a time."""
 _PLACE = "COMMAND-OF-OURS"
 _SECONDS = 60  # that a queue may take to answer
 CANCEL_SECONDS = 20.0  # the same, where jobs are cancelled
@@ -111,7 +115,7 @@ class Jobs:
         after : str, optional
             Another job, whose end it waits for.
         array : int
-            How many such jobs there are, as an array; 0 for one job.
+            How many trials an array of such jobs trains at a time; 0 for one job.
         """
         return str(self._job(words, request, log, after, array).job_script())
 
@@ -164,12 +168,20 @@ class Jobs:
         array: int,
         mark: str = "",
     ) -> Any:
+        workers = self._queued.workers(self._demand) if array else 1
+        if workers > 1:
+            whole = self._queued.request(self._demand, workers)
+            request = replace(request, cpus=whole.cpus)
         own = self.queue.options(request)
         directives = own.pop("job_extra_directives", [])
         more = [*request.settings["directives"]]
         more += [self.queue.after(after)] if after else []
-        more += [self.queue.array(array)] if array else []
         variables = thread_variables(self._demand.threads)
+        if request.gpus:
+            variables[COUNT] = str(request.gpus)
+        if array:
+            more += [self.queue.array(math.ceil(array / workers))]
+            variables[WORKERS] = str(workers)
         prologue = [*own.pop("job_script_prologue", [])]
         prologue += [f"export {name}={value}" for name, value in variables.items()]
         prologue += request.settings["prologue"]

@@ -212,3 +212,22 @@ def test_an_array_of_jobs_makes_the_same_without_a_scheduler(driver, slurm):
     workers = {str(worker) for worker in driver.dataset().worker.values}
     assert workers <= {"slurm-1", "slurm-2"}
     assert not (driver.path / "dist" / "slow" / "runs" / dispatched(driver).name).exists()
+
+
+def test_a_job_of_an_array_with_several_gpus_trains_several_trials_at_once(driver, slurm):
+    """Each in a process that sees its own GPU alone; the result is the same."""
+    seen = """
+    note(f"saw {os.environ['CUDA_VISIBLE_DEVICES']} {os.environ['SLURM_ARRAY_TASK_ID']}")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:  # until both train
+        with open(f"{HERE}/log") as file:
+            if len({line for line in file if line.startswith("saw")}) == 2:
+                break
+        time.sleep(0.05)
+    x = data"""
+    plain = driver.file.read_text()
+    driver.file.write_text(plain.replace("\n    x = data", seen))
+    driver.run("submit", "slurm", "--array", *HERE, "-O", "gpus=2", "-j2", "a=1,2", "epochs=2")
+    assert "trained 2 of 2 trials" in driver.run("attach")
+    assert {tuple(word[1:]) for word in driver.words("saw")} == {("0", "1"), ("1", "1")}
+    assert {str(worker) for worker in driver.dataset().worker.values} == {"slurm-1", "slurm-2"}
