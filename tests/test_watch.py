@@ -178,6 +178,18 @@ def test_half_written_and_foreign_files_are_no_news(tmp_path):
     seen.render()
 
 
+@pytest.mark.parametrize("text", ['{"rows": [{"id": 3}], "pipeline": null}', '{"cou'])
+def test_a_run_that_cannot_be_read_is_given_up(tmp_path, monkeypatch, text):
+    """Of another version, or damaged: it is not watched for ever."""
+    monkeypatch.setattr("dasktune.look.UNREAD_AFTER", 0.0)
+    folder = RunFolder(str(tmp_path / "runs" / "r"))
+    folder.create()
+    seen = Look(folder)
+    Path(folder.path, "live.json").write_text(text)
+    until(lambda: seen.again() or seen.over, 10)
+    assert seen.over.endswith("is damaged, or of another version of dasktune")
+
+
 def test_status_watch_draws_the_live_display_in_a_terminal(slow):
     """With the epoch and the metric."""
     slow.start("--cluster", "none")
