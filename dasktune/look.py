@@ -22,6 +22,9 @@ LOOK_EVERY = 1.0
 """Seconds between two looks; each reads one small file."""
 SILENT_AFTER = 30.0
 """Seconds without news after which it is told that there are none."""
+UNREAD_AFTER = 15.0
+"""Seconds after which a run is given up of which nothing could be read; it tells all 10 s."""
+_OVER = "the run is over"
 
 
 class Look:
@@ -52,7 +55,8 @@ class Look:
         told = self._folder.told()
         if told is None:
             if not os.path.isdir(self._folder.path):
-                self.over = "the run is over"
+                self.over = _OVER
+            self._give_up()
             return False
         if driver_is_gone(told):
             self.over = f"the run's driver (process {told['pid']}) is gone; make again to go on"
@@ -60,10 +64,16 @@ class Look:
             return False
         try:
             self.board = Board.from_json(told)
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError, IndexError):
+            self._give_up()
             return False  # another version's
         self._told, self._news_at = told, time.monotonic()
         return True
+
+    def _give_up(self) -> None:
+        if self.board is None and not self.over and self.silence() > UNREAD_AFTER:
+            where = f"{self._folder.path}/live.json"
+            self.over = f"{where} cannot be read: it is damaged, or of another version of dasktune"
 
     def silence(self) -> float:
         """Give the seconds since there was news, by this machine's clock."""
@@ -94,7 +104,7 @@ def look(root: str, *, as_json: bool = False, sleep: Callable[[float], None] = t
     Returns
     -------
     int
-        0, or 2 if the run's driver died.
+        0, or 2 if the run's driver died, or tells nothing that can be read.
     """
     folders = [folder for folder in run_folders(root) if folder.told() is not None]
     if not folders:
@@ -120,7 +130,7 @@ def look(root: str, *, as_json: bool = False, sleep: Callable[[float], None] = t
                 sleep(LOOK_EVERY)
     if not as_json:
         print(seen.over)
-    return 2 if "gone" in seen.over else 0
+    return 0 if seen.over == _OVER else 2
 
 
 def _print(board: Board, *, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+from unicodedata import normalize
 
 from dasktune.errors import MetricError, PipelineError, did_you_mean
 
@@ -45,7 +46,8 @@ class Objective:
         parts = list(text) if listed else text.split(",") if isinstance(text, str) else [text]
         found: list[Objective] = []
         for part in parts:
-            words = part.split() if isinstance(part, str) else []
+            # Python writes the names of keywords so, and with them what 'report' is given.
+            words = normalize("NFKC", part).split() if isinstance(part, str) else []
             if len(words) != 2 or words[0] not in ("max", "min") or not words[1].isidentifier():
                 raise PipelineError(
                     f"an objective is 'max' or 'min' and a metric's name, but got {part!r}. "

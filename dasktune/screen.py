@@ -21,6 +21,7 @@ MOST_LEADERS = 5
 MOST_FAILURES = 3
 _WIDTH = 30  # of the bar
 _WIDE = 100  # of a terminal that has room for more
+_NARROW = 76  # of one that has room for less
 _STYLES = {"done": "green", "kept": "dark_green", "running": "cyan", "failed": "red"}
 _STAGE_STYLES = {"waiting": "dim", "running": "cyan", "failed": "red"}
 
@@ -159,13 +160,14 @@ def _stage(board: Board, name: str, width: int) -> tuple[Text, Text, Text]:
     if name == "trained":
         counts = board.counts()
         total = max(1, sum(counts.values()))
+        cells_in_all = _WIDTH if width >= _NARROW else _WIDTH // 2
         bar, drawn = Text(), 0
         for state in ("kept", "done", "failed", "stopped", "running"):
-            cells = round(counts.get(state, 0) / total * _WIDTH)
-            cells = min(max(cells, int(state in counts)), _WIDTH - drawn)
+            cells = round(counts.get(state, 0) / total * cells_in_all)
+            cells = min(max(cells, int(state in counts)), cells_in_all - drawn)
             bar.append("━" * cells, _STYLES.get(state, "yellow"))
             drawn += cells
-        bar.append("━" * (_WIDTH - drawn), "bright_black")
+        bar.append("━" * (cells_in_all - drawn), "bright_black")
         ended = sum(counts.get(state, 0) for state in ("kept", "done"))
         words = Text(f"{ended}/{sum(counts.values())}")
         for text, style in count_words(board, kinds=width >= _WIDE):
@@ -183,24 +185,22 @@ def _running(board: Board, rows: list[Row], now: float, width: int) -> Table:
     table = Table.grid(padding=(0, 2))
     shown = _shown(board.objective, width)
     texts = [values_text(shown, row.values, 4) for row in rows[:MOST_RUNNING]]
-    most = max(16, width - 32 - max(len(text) for text in texts))
+    narrow = width < _NARROW  # without the device, and how long it has been in training
+    most = max(16, width - (18 if narrow else 32) - max(len(text) for text in texts))
     begun = [begun_from(row) for row in rows[:MOST_RUNNING]]
     if most < max(len(row.id) for row in rows[:MOST_RUNNING]) + 4 + max(map(len, begun)):
         begun = [begun_from(row, short=True) for row in rows[:MOST_RUNNING]]
-    most = max(16, most - max(map(len, begun)) - 2)
+    most = max(8 if narrow else 16, most - max(map(len, begun)) - 2)
     table.add_column(no_wrap=True, overflow="ellipsis", max_width=most)
-    for _ in range(4 + any(begun)):
+    for _ in range((2 if narrow else 4) + any(begun)):
         table.add_column(no_wrap=True, overflow="ellipsis")
     for row, value, origin in zip(rows, texts, begun, strict=False):
         epochs = f"/{row.epochs}" if row.epochs else ""
         epoch = f"epoch {row.epoch}{epochs}" if row.epoch else ""
         age = duration(max(0.0, now - row.since)) if row.since else ""
         place = row.device.partition(" (")[0] or ("" if "://" in row.worker else row.worker)
-        cells = [
-            Text(place, "dim"),
-            Text(age, "dim"),
-            *([Text(origin, "dim")] if any(begun) else []),
-        ]
+        cells = [] if narrow else [Text(place, "dim"), Text(age, "dim")]
+        cells += [Text(origin, "dim")] if any(begun) else []
         table.add_row(f"  {row.id}", epoch, value, *cells)
     if len(rows) > MOST_RUNNING:
         table.add_row(f"  and {len(rows) - MOST_RUNNING} more")

@@ -229,3 +229,8 @@ def test_strategies_that_take_one_objective_refuse_several(several):
 
     with pytest.raises(PipelineError, match="One takes one objective"):
         several.sweep().searching(One())
+
+
+def test_a_letter_that_can_be_written_in_two_ways_is_one():
+    """The micro sign of a keyboard is a Greek letter in every name that Python reads."""
+    assert Objective.parse("min µ_loss").metric == next(iter(dict(µ_loss=1)))

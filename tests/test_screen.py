@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from rich.console import Console
 
@@ -60,6 +62,22 @@ def test_a_narrow_terminal_shows_the_first_objective_alone():
     (line,) = [line for line in shown.splitlines() if "x=now" in line]
     assert "accuracy 0.25" in line
     assert "latency" not in line
+
+
+def test_sixty_columns_have_room_for_epoch_and_value():
+    """Also where a trial began from another's checkpoint; the name gives way."""
+    drawn = Board("toy", "r", "/nowhere", Objective.parse("max val_accuracy"), 0.0)
+    origin = {"trial": "lr=0.1-0badcafe", "epoch": 3, "content": "c"}
+    drawn.add(Row("lr=0.001,hidden=64,depth=3,seed=0-3fa2b100", origin=origin))
+    begin = {"event": "started", "target": f"trained/{next(iter(drawn.rows))}", "device": "cuda:0"}
+    drawn.take(begin, 1.0)
+    report = {"trial": next(iter(drawn.rows)), "epoch": 3, "epochs": 40}
+    drawn.take({"event": "report", **report, "metrics": {"val_accuracy": 0.91234}}, 2.0)
+    console = Console(width=60, file=io.StringIO())
+    console.print(draw(drawn, 3.0, 60))
+    text = console.file.getvalue()
+    assert "epoch 4/40  val_accuracy 0.9123  from 0badcafe" in text
+    assert max(map(len, text.splitlines())) <= 60
 
 
 def test_one_objective_has_a_best_and_nothing_more():

@@ -16,6 +16,7 @@ import pytest
 
 import dasktune as dt
 from dasktune.attempt import Attempt
+from dasktune.board import Board
 from dasktune.cli import main
 from dasktune.look import Look, look
 from dasktune.outcome import Outcome
@@ -178,6 +179,18 @@ def test_half_written_and_foreign_files_are_no_news(tmp_path):
     seen.render()
 
 
+@pytest.mark.parametrize("text", ['{"rows": [{"id": 3}], "pipeline": null}', '{"cou'])
+def test_a_run_that_cannot_be_read_is_given_up(tmp_path, monkeypatch, text):
+    """Of another version, or damaged: it is not watched for ever."""
+    monkeypatch.setattr("dasktune.look.UNREAD_AFTER", 0.0)
+    folder = RunFolder(str(tmp_path / "runs" / "r"))
+    folder.create()
+    seen = Look(folder)
+    Path(folder.path, "live.json").write_text(text)
+    until(lambda: seen.again() or seen.over, 10)
+    assert seen.over.endswith("is damaged, or of another version of dasktune")
+
+
 def test_status_watch_draws_the_live_display_in_a_terminal(slow):
     """With the epoch and the metric."""
     slow.start("--cluster", "none")
@@ -291,16 +304,19 @@ def test_a_display_that_fails_ends_and_the_run_goes_on(project):
     assert seen == ["plan", "started"]
 
 
-def test_messages_of_other_runs_on_the_scheduler_are_not_ours(project, tmp_path):
-    """Two sweeps on one scheduler."""
+@pytest.fixture
+def watched(project, tmp_path):
+    """Give the watch over a run of a sweep that is not made, a trial, and what is told of it."""
     sweep = project.sweep()
-    plan = sweep.plan()
-    from dasktune.board import Board
-
+    plan, seen = sweep.plan(), []
     board = Board.of(plan, sweep.pipeline.objective, "ours", str(project.root), 0.0)
-    seen = []
     watch = Watch(board, plan, RunFolder(str(tmp_path / "r")), seen.append)
-    trial = next(iter(board.rows))
+    return watch, next(iter(board.rows)), seen
+
+
+def test_messages_of_other_runs_on_the_scheduler_are_not_ours(watched):
+    """Two sweeps on one scheduler."""
+    watch, trial, seen = watched
     message = {"event": "started", "target": f"trained/{trial}", "worker": "w"}
     watch.from_scheduler({**message, "run": "theirs"})
     watch.from_scheduler(["no", "message"])
@@ -311,19 +327,12 @@ def test_messages_of_other_runs_on_the_scheduler_are_not_ours(project, tmp_path)
     assert [event["event"] for event in seen] == ["started", "finished"]
 
 
-def test_a_late_word_of_an_earlier_rung_is_not_the_end_of_the_next(project, tmp_path):
+def test_a_late_word_of_an_earlier_rung_is_not_the_end_of_the_next(watched):
     """The worker's message comes when the driver has gone on; the budgets have their own keys."""
-    sweep = project.sweep()
-    plan = sweep.plan()
-    from dasktune.board import Board
-
-    board = Board.of(plan, sweep.pipeline.objective, "ours", str(project.root), 0.0)
-    seen = []
-    watch = Watch(board, plan, RunFolder(str(tmp_path / "r")), seen.append)
-    trial = next(iter(board.rows))
+    watch, trial, seen = watched
     first, second = (Outcome(f"trained/{trial}", key, value=1.0) for key in ("k1", "k3"))
     watch({"event": "finished", "outcome": first})
-    watch({"event": "rung", "trials": {trial: {}}, "budget": 3, "plan": plan})
+    watch({"event": "rung", "trials": {trial: {}}, "budget": 3, "plan": None})
     late = [{"event": "ended", "outcome": vars(first)}]
     late += [{"event": "started", "target": f"trained/{trial}"}]
     watch.from_scheduler({"event": "events", "events": late, "device": "", "run": "ours"})
@@ -332,17 +341,10 @@ def test_a_late_word_of_an_earlier_rung_is_not_the_end_of_the_next(project, tmp_
     assert seen[-1]["outcome"].key == "k3"
 
 
-def test_what_the_scheduler_repeats_of_our_own_words_is_not_told_twice(project, tmp_path):
+def test_what_the_scheduler_repeats_of_our_own_words_is_not_told_twice(watched):
     """A rung without its plan would end the display."""
-    sweep = project.sweep()
-    plan = sweep.plan()
-    from dasktune.board import Board
-
-    board = Board.of(plan, sweep.pipeline.objective, "ours", str(project.root), 0.0)
-    seen = []
-    watch = Watch(board, plan, RunFolder(str(tmp_path / "r")), seen.append)
-    trial = next(iter(board.rows))
-    watch({"event": "rung", "trials": {trial: {}}, "budget": 3, "plan": plan})
+    watch, trial, seen = watched
+    watch({"event": "rung", "trials": {trial: {}}, "budget": 3, "plan": None})
     for words in (
         {"event": "rung", "trials": {trial: {}}, "budget": 3},
         {"event": "kept", "trials": {}},
@@ -353,7 +355,7 @@ def test_what_the_scheduler_repeats_of_our_own_words_is_not_told_twice(project, 
         watch.from_scheduler({**words, "run": "ours"})
     watch.from_scheduler({"event": "note", "text": "of a worker, to all"})
     assert [event["event"] for event in seen] == ["rung", "note"]
-    assert not board.over
+    assert not watch.board.over
 
 
 def test_kept_trials_are_told_by_the_objective_of_now(project):

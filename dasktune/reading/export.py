@@ -76,13 +76,22 @@ def export(dataset: xr.Dataset, path: str, kind: str) -> None:
 def _for_netcdf(dataset: xr.Dataset) -> xr.Dataset:
     """Give the dataset with no type that NetCDF 3 lacks."""
     fixed = dataset.copy()
+    for word in (*map(str, dataset.variables), *map(str, dataset.dims)):
+        try:
+            word.encode("latin-1")
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                f"NetCDF 3 has no letter for {word[error.start]!r} in the name {word!r}. "
+                "Take --to parquet or --to csv, or open the Zarr store itself."
+            ) from error
     for name, variable in dataset.variables.items():
         if variable.dtype.kind == "U":
             fixed[name] = variable.astype("S")
         elif variable.dtype.kind == "b":
             fixed[name] = variable.astype("int8")
         elif variable.dtype == "int64":
-            fixed[name] = variable.astype("float64" if abs(variable).max() >= 2**31 else "int32")
+            large = bool((abs(variable) >= 2**31).any())
+            fixed[name] = variable.astype("float64" if large else "int32")
     fixed.attrs = {
         key: value if isinstance(value, str) else _text(value)
         for key, value in dataset.attrs.items()

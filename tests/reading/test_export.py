@@ -161,3 +161,21 @@ def test_a_file_that_cannot_be_written_is_one_line(sweep, run_cli):
         assert result.code == 2
         (line,) = result.err.strip().splitlines()
         assert "no/such/folder" in line
+
+
+def test_what_netcdf_cannot_name_is_one_line(project):
+    """NetCDF 3 takes names of a byte a letter."""
+    project.edit("noise=", "ноль=")
+    assert project.make("a=2").code == 0
+    result = project.cli("results", "--to", "netcdf")
+    assert result.code == 2
+    assert "no letter for 'н' in the name 'ноль'" in result.err
+    assert "--to parquet" in result.err
+
+
+def test_a_sweep_in_which_all_failed_is_a_file_too(project):
+    """It has no epochs."""
+    for b in (3, 4):
+        (project.folder / f"fail-2-{b}").touch()
+    assert project.make("-i", "a=2").code == 0
+    assert project.cli("results", "--to", "netcdf").code == 0

@@ -104,6 +104,17 @@ def test_a_diverged_trial_does_not_press_the_others_into_a_line(sweep):
     assert robust_limits(np.array([0.5, np.nan]), dataset) is None
 
 
+def test_texts_are_drawn_as_they_are(project):
+    """Dollars are no mathematics, which might not even be well-formed."""
+    project.edit("b=dt.choice(3, 4))", r"b=dt.choice('$\\foo{ $', '$x_1$', '<b>', '__'))")
+    project.edit("trial.config.b", "len(trial.config.b)")
+    assert project.make().code == 0
+    dataset = project.dataset()
+    assert scale_of(dataset, "b").labels == [r"\$\foo{ \$", r"\$x_1\$", "<b>", "__"]
+    for kind in KINDS:
+        assert dt.open(project.root).plot(kind)._repr_png_()
+
+
 def test_axes_fit_their_values(project):
     """Log by the domain, evenly for uneven choices, by name for texts, absent where absent."""
     project.edit(

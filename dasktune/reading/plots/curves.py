@@ -8,7 +8,7 @@ import numpy as np
 
 from dasktune.errors import UsageError
 from dasktune.reading import selection
-from dasktune.reading.plots.style import BEST, INK, MANY, QUIET, SERIES, canvas
+from dasktune.reading.plots.style import BEST, INK, MANY, QUIET, SERIES, canvas, literal
 from dasktune.reading.statistics import replicate_matrix, robust_limits, short, varied
 from dasktune.results import config_of, objective_of
 
@@ -139,7 +139,7 @@ def _label(dataset: xr.Dataset, row: int) -> str:
     names = [name for name in varied(dataset) if name in config]
     text = ", ".join(f"{name}={short(config[name])}" for name in names)
     text = text or "the one configuration"
-    return text if len(text) <= 100 else text[:99] + "…"
+    return literal(text if len(text) <= 100 else text[:99] + "…")
 
 
 def _duration(seconds: Any) -> tuple[Any, str]:

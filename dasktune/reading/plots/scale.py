@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dasktune.reading.plots.style import literal
+
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
@@ -97,7 +99,8 @@ def scale_of(dataset: xr.Dataset, name: str) -> Scale:
     words = sorted(found_words, key=lambda word: (_at(declared, word), word))
     index = {word: float(place) for place, word in enumerate(words)}
     places = np.array([index.get(text, np.nan) for text in texts])
-    return Scale(name, places, False, list(index.values()), [w[:18] for w in words], True)
+    labels = [literal(word[:18]) for word in words]
+    return Scale(name, places, False, list(index.values()), labels, True)
 
 
 def _even(places: Any) -> bool:

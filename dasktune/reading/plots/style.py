@@ -71,6 +71,11 @@ def styled() -> Iterator[None]:
         yield
 
 
+def literal(text: str) -> str:
+    """Write a text so that matplotlib takes nothing in it for mathematics."""
+    return text.replace("$", r"\$")
+
+
 def canvas(
     rows: int = 1, columns: int = 1, *, width: float = 8.2, height: float = 3.6
 ) -> tuple[Figure, list[Axes]]:
