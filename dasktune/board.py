@@ -358,7 +358,7 @@ class Board:
             board.front.put(name, point)
         board.dashboard, board.over = tree["dashboard"], tree["over"]
         board.jobs, board.replicate = tree["jobs"], tuple(tree["replicate"])
-        board.notes.extend((when, text) for when, text in tree["notes"])
+        board.notes.extend((when, text) for when, text in tree.get("notes", []))
         board.most_running, board._spent = tree["most_running"], list(tree["spent"])
         board._counts = Counter(tree["counts"])
         return board
