@@ -28,6 +28,8 @@ MOST_WAITING = 20_000
 """Events that may wait for a tracker; then reports are left out."""
 FLUSH_EVERY = 2.0
 """Seconds after which trackers write what they have."""
+START = 30.0
+"""Seconds that a run which is over waits for them to be there: they are imported beside it."""
 FAREWELL = 10.0
 """Seconds that trackers may take when the run is over."""
 
@@ -66,6 +68,7 @@ class Tracking:
         self._store = store
         self._left_out = 0
         self._waiting: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._ready = threading.Event()  # the trackers are there, or broken
         self._thread = threading.Thread(target=self._run, name="dasktune-tracking", daemon=True)
         self._thread.start()
 
@@ -96,6 +99,7 @@ class Tracking:
     def close(self) -> None:
         """Hand over what waits, for some seconds at most."""
         self._waiting.put(None)
+        self._ready.wait(START)
         self._thread.join(FAREWELL)
         if self._thread.is_alive():
             self._tell(f"trackers did not take everything within {FAREWELL:g} s; the rest is lost")
@@ -108,6 +112,7 @@ class Tracking:
                 self._trackers[word] = maker()
             except Exception as error:
                 self._give_up(word, error)
+        self._ready.set()
         flushed = time.monotonic()
         event: dict[str, Any] | None = {}
         while event is not None:

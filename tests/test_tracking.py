@@ -168,6 +168,22 @@ def test_a_slow_tracker_slows_nobody(plan, tmp_path, monkeypatch):
     assert 10 <= len([word for word, *_ in slow.told if word == "report"]) < 100
 
 
+def test_a_run_that_is_over_first_waits_for_its_trackers(plan, tmp_path, monkeypatch):
+    """They may still be imported then."""
+    monkeypatch.setattr(tracking, "FAREWELL", 1.0)
+    notes, lines = Notes(), []
+
+    def maker():
+        time.sleep(1.5)
+        return notes
+
+    tracked = Tracking({"notes": maker}, plan, Store(str(tmp_path)), lines.append)
+    tracked(started())
+    tracked.close()
+    assert not lines
+    assert next(word for word, *_ in notes.told) == "start"
+
+
 def test_a_display_that_fails_leaves_trackers_alone(plan, tmp_path):
     """A closed terminal, say."""
     notes = Notes()
@@ -186,8 +202,9 @@ def test_a_display_that_fails_leaves_trackers_alone(plan, tmp_path):
     assert [word for word, *_ in notes.told] == ["start", "report", "end", "close"]
 
 
-def test_tensorboard_and_mlflow_hold_every_epoch_of_a_run(project, tmp_path):
+def test_tensorboard_and_mlflow_hold_every_epoch_of_a_run(project, tmp_path, monkeypatch):
     """Trials of milliseconds too, of whose reports some are left out on the way; on workers."""
+    monkeypatch.setattr(tracking, "FAREWELL", 100)  # on a busy machine
     from mlflow.tracking import MlflowClient
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
