@@ -5,8 +5,7 @@
 Each rival is a command that ends when all its answers are on disk; its time is that of the whole
 process, start-up included. The accuracies are compared before any time is told. Rounds are run
 in turn, so that a busy minute of the machine meets them all; what takes minutes has one round.
-``--write`` keeps the figures, the
-table and the plot in ``benchmarks/results/``.
+``--write`` keeps the figures, the table and the plot in ``benchmarks/results/``.
 """
 
 from __future__ import annotations
