@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard
+from unicodedata import normalize
 
 import numpy as np
 
@@ -41,7 +42,11 @@ class Curve:
         MetricError
             If a name cannot be used, or a value is not a number.
         """
-        checked = {name: _metric(name, value) for name, value in metrics.items()}
+        checked = {}
+        for name, value in metrics.items():
+            # As Python writes the names of keywords, and an objective its metric's.
+            name = name if name.isascii() else normalize("NFKC", name)
+            checked[name] = _metric(name, value)
         while len(self.rows) <= epoch:
             self.rows.append({})
         self.rows[epoch].update(checked)

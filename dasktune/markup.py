@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _BOX = "border:1px solid #8884;border-radius:6px;padding:8px 12px;max-width:56em;overflow-x:auto"
-_CELL = "text-align:left;padding:2px 14px 2px 0;border:none;background:none"
+_CELL = "text-align:left;padding:2px 14px 2px 0;border:none;background:none;vertical-align:top"
+_LONG = ";min-width:14em;overflow-wrap:anywhere"
+"""Of a text that may be one long word: it stays within the box."""
 
 
 def box(title: str, note: str, *parts: str) -> str:
@@ -36,5 +38,8 @@ def bar(counts: Mapping[str, int], colours: Mapping[str, str]) -> str:
 
 
 def _row(cells: Sequence[Any], kind: str) -> str:
-    inner = "".join(f"<{kind} style='{_CELL}'>{html.escape(str(c))}</{kind}>" for c in cells)
+    inner = "".join(
+        f"<{kind} style='{_CELL}{_LONG if len(text) > 40 else ''}'>{html.escape(text)}</{kind}>"
+        for text in map(str, cells)
+    )
     return f"<tr style='background:none'>{inner}</tr>"

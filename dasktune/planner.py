@@ -26,6 +26,9 @@ from dasktune.store import SavedEpoch, Store, saved_epochs
 FAILED = "failed last time"
 """The reason for a trial that has a record of its failure."""
 
+FAILED_BEFORE = "never trained, but failed before"
+"""The reason for one that failed with other code, data or variables than it has now."""
+
 _SAMPLE = 20  # stamps that are read to tell how earlier trials went
 
 
@@ -170,7 +173,7 @@ class Planner:
             if spec.id in self._listing("trained"):
                 reason = "if preprocessed comes out different"
                 return replace(target, state=State.PENDING, reason=reason)
-            return replace(target, state=State.STALE, reason="never trained")
+            return replace(target, state=State.STALE, reason=self._untrained(spec))
         parts = self._train_parts(spec, data.digest)
         key = key_of("train", parts)
         try:
@@ -196,8 +199,13 @@ class Planner:
             return FAILED
         if under_way:
             return "interrupted; goes on from its checkpoint"
-        reason = self._difference("trained", spec.id, parts) or "never trained"
+        reason = self._difference("trained", spec.id, parts) or self._untrained(spec)
         return f"{reason}; goes on from epoch {saved.epoch}" if saved is not None else reason
+
+    def _untrained(self, spec: TrialSpec) -> str:
+        record, _ = self.store.last_failure(spec.id, self._listing("failed").get(spec.id, []))
+        failed = bool(record) and record.get("type") != "Stopped"
+        return FAILED_BEFORE if failed else "never trained"
 
     def _saved(self, spec: TrialSpec, parts: dict[str, Any]) -> SavedEpoch | None:
         """Find the checkpoint that a trial would go on from."""

@@ -158,6 +158,11 @@ class Store:
             return {}
         return tree if isinstance(tree, dict) else {}
 
+    def last_failure(self, trial: str, keys: list[str]) -> tuple[dict[str, Any], str]:
+        """Read the youngest record of a trial's failures, and its key; both may be empty."""
+        records = [(self.failure(trial, key), key) for key in keys]
+        return max(records, key=lambda pair: pair[0].get("when", 0.0), default=({}, ""))
+
     def listing(self, kind: str) -> dict[str, list[str]]:
         """List the keys that exist of each trial (or of the one target) of a kind.
 

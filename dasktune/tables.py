@@ -27,11 +27,19 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+class Terminal(Console):
+    """A console that leaves it to the command line what a closed pipe means."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error that is being handled; rich itself exits with 1."""
+        raise
+
+
 def terminal() -> Console:
     """Give the terminal to write tables to; a pipe is as wide as a table needs."""
     # The stream of now: a trial in this process sends `sys.stdout` into its log for a while.
     stream = sys.stdout
-    return Console(file=stream, soft_wrap=True, width=None if stream.isatty() else 400)
+    return Terminal(file=stream, soft_wrap=True, width=None if stream.isatty() else 400)
 
 
 def number(value: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from dasktune.errors import StampError
 from dasktune.failure.kind import Kind
 from dasktune.plan import Plan, State
-from dasktune.planner import FAILED, Planner, show
+from dasktune.planner import FAILED, FAILED_BEFORE, Planner, show
 from dasktune.recipe import read_codes
 from dasktune.stamp import Stamp
 
@@ -57,7 +57,7 @@ def why(planner: Planner, plan: Plan, name: str) -> Why:
     if target.state is State.DONE:
         return Why(f"{name}: up to date", causes=_made_of(planner, plan, name))
     explained = Why(f"{name}: {target.reason}")
-    if target.reason == FAILED and target.spec is not None:
+    if target.reason in (FAILED, FAILED_BEFORE) and target.spec is not None:
         explained.causes += _failure(planner, target.spec.id)
     if name == "preprocessed" or target.spec is not None:
         explained.causes += _changes(planner, name)
@@ -119,8 +119,7 @@ def _made(stamp: Stamp, folder: str) -> list[Why]:
 def _failure(planner: Planner, trial: str) -> list[Why]:
     """Tell how a trial failed, and what befell its attempts before."""
     keys = planner.store.listing("failed").get(trial, [])
-    records = [(planner.store.failure(trial, key), key) for key in keys]
-    record, key = max(records, key=lambda pair: pair[0].get("when", 0.0), default=({}, ""))
+    record, key = planner.store.last_failure(trial, keys)
     if not record:
         return []
     kind = record.get("failure") or Kind.EXCEPTION

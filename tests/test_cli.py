@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -231,3 +232,39 @@ def test_the_live_display_shows_stages_running_trials_and_the_best(project):
     shown = on_a_terminal(command, {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"})
     for words in ("preprocessed", "4/4", "best so far", "left", "epoch 1", "best     score 25"):
         assert words in shown
+
+
+@pytest.mark.parametrize("words", [["results"], ["plan"], ["status"], ["why", "all"]], ids=str)
+def test_where_nobody_reads_on_a_command_ends_quietly_as_other_programs_do(project, words):
+    """Such as with "| head": no message, and not the exit code of an error or of make -q."""
+    project.make()
+    command = [sys.executable, "-m", "dasktune", *words, "-f", str(project.file)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [*command, "--store", str(project.root.parent)],
+        env=environment, stdout=writing, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, "")
+
+
+def test_plan_and_why_say_the_same_of_a_trial_that_failed_before_the_code_changed(project):
+    """Neither says that it was never tried, and 'why' tells how it failed."""
+    (project.folder / "fail-1-4").touch()
+    project.make("-k")
+    assert "1 failed last time; 3 kept" in project.cli("plan").out
+    project.edit("def train(trial, data", "def train(trial, data, more=0")
+    assert "1 never trained, but failed before" in project.cli("plan").out
+    why = project.cli("why", "trained").out
+    assert ": never trained, but failed before" in why
+    assert "exception: RuntimeError: told to fail" in why
+
+
+def test_a_search_whose_first_trials_all_fail_says_so(search):
+    """Not that it trained no rungs of no trials."""
+    for number in range(1, 10):
+        (search.folder / f"fail-{number}-0").touch()
+    out = search.make("-k").out
+    assert "trained none of 9 trials, 9 failed (9 exception)" in out

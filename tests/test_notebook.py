@@ -8,6 +8,7 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 import dasktune as dt
+from dasktune.markup import table
 from dasktune.notebook import Notebook, in_notebook
 
 CODE = """
@@ -80,3 +81,10 @@ def test_pipeline_plan_and_summary_show_themselves(project):
     assert "told to fail" in told
     assert "<script>" not in told
     assert "1 failed last time" in sweep.plan()._repr_html_()
+
+
+def test_a_long_word_stays_within_the_box_and_short_ones_are_not_broken():
+    """An error of a thousand letters beside the name of a trial."""
+    shown = table([("trained", "x" * 1000)])
+    assert shown.count("overflow-wrap:anywhere") == 1
+    assert shown.index("trained") < shown.index("overflow-wrap")

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import click
 
@@ -53,6 +53,14 @@ class Commands(click.Group):
         command: click.Command = getattr(module, name.replace("-", "_"))
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; where nobody reads on (``| head``) it ends quietly, as by that signal."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # click makes an exit code of 1 of it, which is that of make -q
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return -signal.SIGPIPE
+
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dasktune", prog_name="dasktune")
@@ -94,9 +102,6 @@ def execute(arguments: list[str]) -> int:
         return -signal.SIGINT
     except click.ClickException as error:
         error.show()
-        return 2
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
     except DasktuneError as error:
         if debug:

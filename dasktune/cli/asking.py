@@ -261,5 +261,4 @@ def _live_log(root: str, trial: str) -> str | None:
 def _failure(sweep: Sweep, target: str) -> dict[str, Any]:
     """Read how a trial failed last; empty where that is not known."""
     trial = target.removeprefix("trained/")
-    keys = sweep.store.listing("failed").get(trial, [])
-    return next((found for key in keys if (found := sweep.store.failure(trial, key))), {})
+    return sweep.store.last_failure(trial, sweep.store.listing("failed").get(trial, []))[0]

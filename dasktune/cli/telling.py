@@ -110,6 +110,9 @@ def _tell_results(sweep: Sweep, summary: Summary) -> None:
     if plan.rungs:
         trained = {outcome.target for outcome in made}
         words = f"trained {len(made)} rungs of {len(trained)} trials{diverged}"
+        if not made:
+            tried = len({outcome.target for outcome in failed})
+            words = f"trained none of {tried} trials" if tried else "trained nothing"
     elif trials:
         words = f"trained {len(made)} of {len(trials)} trials{diverged}"
         kept = len(summary.kept())

@@ -10,6 +10,8 @@ from collections import Counter
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dasktune.commit import write_atomically
 from dasktune.errors import StoreError, UsageError
 from dasktune.provenance import versions
@@ -41,6 +43,8 @@ FIGURES = (
 )  # fmt: skip
 FRONT = ("front", "Pareto front", "The means of each configuration over its replicates, two "
     "objectives at a time; none is better in all objectives than one of the front.")  # fmt: skip
+ZOOM = 1.28
+"""How much larger a figure is than in a file of its own: as wide as the page."""
 ROWS = 25
 """Rows of the leaderboard."""
 TRIALS = 2000
@@ -168,6 +172,8 @@ def inline_svg(text: str, prefix: str) -> str:
         Put before every id, since two figures in a page must not share any.
     """
     text = text[text.index("<svg") :]
+    size = re.compile(r'(width|height)="([\d.]+)pt"')
+    text = size.sub(lambda found: f'{found[1]}="{float(found[2]) * ZOOM:g}pt"', text, count=2)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'\bid="', f'id="{prefix}-', text)
     text = re.sub(r"url\(#", f"url(#{prefix}-", text)
@@ -225,7 +231,10 @@ def _space(dataset: xr.Dataset, sweep: dict[str, Any]) -> list[tuple[str, str]]:
     for name in dataset.attrs["hyperparameters"]:
         text = domains.get(name, {}).get("text", "")
         if not text:
-            found = sorted({_value(v) for v in dataset[name].values} - {""})
+            values = dataset[name].values
+            numbers = values.dtype.kind in "if"
+            distinct = np.unique(values).tolist() if numbers else sorted(set(map(str, values)))
+            found = [word for word in map(_value, distinct) if word]
             text = ", ".join(found[:12]) + (
                 f" and {len(found) - 12} more" if len(found) > 12 else ""
             )
@@ -249,10 +258,12 @@ def _span(trials: pd.DataFrame) -> dict[str, Any] | None:
         return None
     ended = trials["finished"].dropna()
     begun = ended.min() - datetime.timedelta(seconds=float(trials["seconds"][ended.idxmin()]))
+    last = ended.max()
+    day = "" if last.date() == begun.date() else "%Y-%m-%d "
     return {
-        "begun": f"{begun:%Y-%m-%d %H:%M} UTC",
-        "ended": f"{ended.max():%Y-%m-%d %H:%M} UTC",
-        "seconds": (ended.max() - begun).total_seconds(),
+        "begun": f"{begun:%Y-%m-%d %H:%M}",
+        "ended": f"{last:{day}%H:%M} UTC",
+        "seconds": (last - begun).total_seconds(),
     }
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import dasktune as dt
 from dasktune.cli.reading import KINDS
-from dasktune.reading.plots.scale import scale_of
+from dasktune.reading.plots.scale import fit_labels, scale_of
 from dasktune.reading.statistics import robust_limits
 
 
@@ -133,3 +133,18 @@ def test_axes_fit_their_values(project):
     assert np.isnan(names.places[dataset.a.values == 1]).all()
     for kind in KINDS:
         assert dt.open(project.root).plot(kind)._repr_png_()
+
+
+def test_labels_that_would_run_into_each_other_are_turned_and_of_many_some_are_left_out():
+    """Below an axis with three others beside it; few short ones stay as they are."""
+    from matplotlib.figure import Figure
+
+    def shown(labels):
+        axes = Figure().subplots()
+        axes.set_xticks(range(len(labels)), labels)
+        fit_labels(axes, labels)
+        return [text.get_rotation() for text in axes.get_xticklabels()]  # those that are seen
+
+    assert shown(["1", "2"]) == [0] * 2
+    assert shown(["0.00316"] * 5) == [45] * 5
+    assert shown(["0.00316"] * 15) == [45] * 8

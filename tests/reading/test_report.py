@@ -12,6 +12,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+import dasktune as dt
+from dasktune.reading.report import _space
+
 CHROMIUM = [
     *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
     *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
@@ -201,3 +204,11 @@ def test_a_single_trial_has_a_report(project):
     assert "one trial, so that there is no interval" in text
     assert "no hyperparameter varies" in text
     assert "curves need at least two epochs" in text
+
+
+def test_values_of_a_partial_result_stand_in_the_order_of_numbers(sweep):
+    """Without the sweep's own words for its space."""
+    dataset = dt.open("dist/pipeline").dataset.copy()
+    dataset["width"] = dataset["width"].copy(data=[128, 9] * (dataset.sizes["trial"] // 2))
+    del dataset.attrs["sweep"]
+    assert dict(_space(dataset, {}))["width"] == "9, 128"

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 FEW = 12
 """Different values up to which an axis names each."""
+ROOM = 26
+"""Letters that lie side by side below one of three axes."""
+MOST = 10
+"""Turned labels that do."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +73,21 @@ class Scale:
         if self.categories or (self.ticks and len(self.ticks) <= 6):
             axis.set_ticks(self.ticks, self.labels)
             axis.set_minor_locator(_no_ticks())
+            if which == "x":
+                fit_labels(axes, self.labels)
         if self.categories:
             limits = (-0.5, len(self.ticks) - 0.5)
             (axes.set_xlim if which == "x" else axes.set_ylim)(*limits)
         (axes.set_xlabel if which == "x" else axes.set_ylabel)(self.name)
+
+
+def fit_labels(axes: Axes, labels: list[str]) -> None:
+    """Turn the labels below an axis that would run into each other, and leave out some of many."""
+    if max(map(len, labels), default=0) * len(labels) <= ROOM:
+        return
+    for place, text in enumerate(axes.get_xticklabels()):
+        text.set(rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
+        text.set_visible(place % -(-len(labels) // MOST) == 0)
 
 
 def scale_of(dataset: xr.Dataset, name: str) -> Scale:

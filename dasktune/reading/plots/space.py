@@ -12,11 +12,12 @@ import numpy as np
 from dasktune.errors import UsageError, did_you_mean
 from dasktune.ranking import best
 from dasktune.reading.importance import importance as importance_of
-from dasktune.reading.plots.scale import Scale, scale_of
+from dasktune.reading.plots.scale import Scale, fit_labels, scale_of
 from dasktune.reading.plots.style import (
     BEST,
     INK,
     MANY,
+    MARK,
     MUTED,
     PAPER,
     QUIET,
@@ -94,7 +95,7 @@ def slices(dataset: xr.Dataset, of: Sequence[str] | None = None) -> Figure:
         scale = scale_of(dataset, name)
         places = scale.places + jitter if scale.categories else scale.places
         axes.scatter(
-            places, values, s=13, color=SERIES[0], alpha=0.45, linewidth=0,
+            places, values, s=13, color=MARK, alpha=0.55, linewidth=0,
             rasterized=len(values) > MANY,
         )  # fmt: skip
         if scale.ticks and len(values) > len(scale.ticks):
@@ -288,8 +289,7 @@ def _cells(axes: Any, across: Scale, up: Scale, values: Any, mappable: Any) -> N
     axes.set_yticks(np.arange(len(up.ticks)) + 0.5, up.labels)
     axes.tick_params(length=0)
     axes.set(xlabel=across.name, ylabel=up.name)
-    if max(len(label) for label in across.labels) * len(across.labels) > 26:
-        axes.tick_params(axis="x", rotation=45)
+    fit_labels(axes, across.labels)
     words = {at: f"{value:.3g}" for at, value in np.ndenumerate(table) if np.isfinite(value)}
     if max(map(len, words.values()), default=0) * table.shape[1] <= 26 and table.shape[0] <= 8:
         for (i, j), word in words.items():

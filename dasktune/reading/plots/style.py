@@ -7,6 +7,7 @@ in its place and the same figure reads well on a dark page.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ INK, MUTED, GRID = "#1b2330", "#66707f", "#dde1e7"
 SERIES = ("#1d5fd1", "#c2570c", "#0b7a55", "#7a35c9", "#b91c4b")
 QUIET = "#9aa4b2"
 """Of what is not to draw attention."""
+MARK = "#4a8af4"
+"""Of a layer of marks, which may be a picture: it shows on white and on black."""
 PAPER = "#fefefd"
 """Behind text that lies on lines."""
 BEST = "#e0218a"
@@ -27,7 +30,10 @@ BEST = "#e0218a"
 MANY = 150
 """Marks above which a layer is a picture within the SVG: a file with 100,000 paths is of no use."""
 
-_RC = {
+FALLBACKS = ("Noto Sans CJK JP", "WenQuanYi Zen Hei", "Unifont", "Noto Sans")
+"""For letters that DejaVu Sans does not have, where these are installed."""
+
+_RC: dict[str, Any] = {
     "font.size": 9.5,
     "font.family": ["DejaVu Sans"],
     "axes.edgecolor": MUTED,
@@ -67,7 +73,12 @@ def styled() -> Iterator[None]:
         raise UsageError(
             "figures need matplotlib. Install it with: pip install 'dasktune[plot]'."
         ) from error
-    with matplotlib.rc_context(_RC):
+    from matplotlib.font_manager import fontManager
+
+    there = {font.name for font in fontManager.ttflist}
+    family = [*_RC["font.family"], *(name for name in FALLBACKS if name in there)]
+    with matplotlib.rc_context(_RC | {"font.family": family}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")  # it shows as a box
         yield
 
 
