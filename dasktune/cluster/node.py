@@ -28,7 +28,7 @@ from dasktune.cluster.devices import look
 from dasktune.cluster.local import CONFIG
 from dasktune.cluster.walltime import seconds_left
 from dasktune.errors import ClusterError
-from dasktune.events import TOPIC
+from dasktune.events import GIVEN_UP, TOPIC
 from dasktune.worker import SIGNALS
 
 TELL_SECONDS = 10
@@ -112,9 +112,9 @@ async def serve(
             **options,
         )
 
-    async def tell(text: str) -> None:
+    async def tell(text: str, given_up: str = "") -> None:
         write(text)
-        await tell_runs(text, scheduler, security)
+        await tell_runs(text, given_up, scheduler, security)
 
     names = worker_names(name, workers)
     found = zip(names, places(workers, gpus, gpus_each), strict=True)
@@ -128,7 +128,7 @@ async def serve(
         raise SystemExit(1)
 
 
-async def tell_runs(text: str, scheduler: str, security: Any) -> None:
+async def tell_runs(text: str, given_up: str, scheduler: str, security: Any) -> None:
     """Tell the runs on a scheduler, if it can be reached."""
     from distributed import Security
     from distributed.core import rpc
@@ -136,6 +136,8 @@ async def tell_runs(text: str, scheduler: str, security: Any) -> None:
     connection = (security or Security()).get_connection_args("worker")
     with contextlib.suppress(Exception):
         async with asyncio.timeout(TELL_SECONDS), rpc(scheduler, connection_args=connection) as at:
+            if given_up:
+                await at.log_event(topic=GIVEN_UP, msg=given_up)
             await at.log_event(topic=TOPIC, msg={"event": "note", "text": text})
 
 
