@@ -142,6 +142,24 @@ def test_a_node_on_which_nothing_can_be_locked_is_told(tmp_path, monkeypatch):
         claim(environment, patience=0)
 
 
+def test_what_another_user_has_left_in_a_folder_for_all_is_no_hindrance(tmp_path, monkeypatch):
+    """Its files stay there, and their owner alone could write into them or remove them."""
+    monkeypatch.setattr(module, "look", lambda: FOUR)
+    tmp_path.chmod(0o1777)
+    for name in ("all", *(device.uuid for device in FOUR.devices[:3])):
+        path = tmp_path / f"dasktune-gpu-{name}.lock"
+        path.touch(0o444)
+        if os.geteuid() == 0:
+            os.chown(path, 65534, 65534)
+    environment = {"DASKTUNE_GPUS": "4", "DASKTUNE_CLAIMS": str(tmp_path)}
+    before = os.umask(0o077)
+    try:
+        assert claim(environment, patience=0) == ["0", "1", "2", "3"]
+    finally:
+        os.umask(before)
+    assert all(path.stat().st_mode & 0o004 for path in tmp_path.iterdir())
+
+
 def test_without_a_driver_nothing_is_known_to_compute():
     """And that is no error."""
     assert computing("0") == []
