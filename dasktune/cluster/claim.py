@@ -1,9 +1,9 @@
 """Claims: which GPUs of its node a job has, where its queue has said only how many.
 
-Grid Engine counts GPUs and names none, unless a site has taught it to. What it does tell is
-believed; else the job takes GPUs that no other job of dasktune has claimed and no process
-computes on. A claim is a lock on a file of the node's own disk: it ends with its process, however
-that ends.
+Grid Engine counts GPUs and names none, unless a site has taught it to; other queues are set up in
+this way at some sites. What a queue does tell is believed; else the job takes GPUs that no other
+job of dasktune has claimed and no process computes on. A claim is a lock on a file of the node's
+own disk: it ends with its process, however that ends.
 """
 
 from __future__ import annotations
@@ -28,8 +28,13 @@ FOLDER = "DASKTUNE_CLAIMS"
 temporary files name a folder of each job's own.)"""
 PATIENCE = 60.0
 """Seconds within which the job before is to have let go of its GPUs."""
+_CLAIMED = "DASKTUNE_CLAIMED"
+"""The variable in which a job notes what it has put into CUDA_VISIBLE_DEVICES. Where a queue hands
+the environment of who submits down, the next job finds both, and what is in them is not its own."""
 _MOST = 64  # on a node of which nobody knows how many it has
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
+_NAMED = (_VISIBLE, "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+"""In which a queue, or a site, names a job's GPUs; the others are AMD's."""
 _DEVICE = re.compile(r"\d+|(GPU|MIG)-\S+")
 _GRANTED = re.compile(r"SGE_GPU|SGE_HGR_\w*(gpu|cuda)\w*", re.IGNORECASE)
 """What Grid Engine calls the granted ones of a resource map, and what the prolog calls them that
@@ -53,8 +58,10 @@ def claim(
     ClusterError
         If so many are not free.
     """
+    if _CLAIMED in environment and environment[_CLAIMED] == environment.get(_VISIBLE):
+        del environment[_CLAIMED], environment[_VISIBLE]
     count = environment.get(COUNT, "")
-    if not count.isdecimal() or not int(count) or _VISIBLE in environment:
+    if not count.isdecimal() or not int(count) or any(name in environment for name in _NAMED):
         return []
     machine = look()
     devices = granted(environment, machine, int(count))
@@ -62,7 +69,7 @@ def claim(
         how = "the queue gives GPU"
     else:
         devices, how = _take(machine, int(count), environment, patience), "this job takes GPU"
-    environment[_VISIBLE] = ",".join(devices)
+    environment[_VISIBLE] = environment[_CLAIMED] = ",".join(devices)
     # Numbers are the driver's; CUDA by itself would count the fastest GPU first.
     environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     click.echo(f"dasktune: {how} {', '.join(devices)}", err=True)

@@ -19,9 +19,8 @@ from typing import Any
 from dask.utils import parse_bytes
 
 from dasktune.cluster.choose import backend
-from dasktune.cluster.claim import COUNT
 from dasktune.cluster.command import refusal
-from dasktune.cluster.demand import Demand, thread_variables
+from dasktune.cluster.demand import Demand
 from dasktune.cluster.queue import Fate, Queue, Request, Seen, numbers_named
 from dasktune.cluster.queued import Queued, joined
 from dasktune.cluster.walltime import lead_of, read_walltime
@@ -176,9 +175,7 @@ class Jobs:
         directives = own.pop("job_extra_directives", [])
         more = [*request.settings["directives"]]
         more += [self.queue.after(after)] if after else []
-        variables = thread_variables(self._demand.threads)
-        if request.gpus:
-            variables[COUNT] = str(request.gpus)
+        variables = self._queued.variables(self._demand, request)
         if array:
             more += [self.queue.array(math.ceil(array / workers))]
             variables[WORKERS] = str(workers)

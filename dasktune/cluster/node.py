@@ -20,7 +20,7 @@ import click
 import dask
 
 from dasktune.attempt import JOB, job_of_environment
-from dasktune.cluster.claim import COUNT, claim
+from dasktune.cluster.claim import claim
 from dasktune.cluster.crew import Crew, write
 from dasktune.cluster.cuda import seats
 from dasktune.cluster.demand import worker_names
@@ -56,8 +56,6 @@ TELL_SECONDS = 10
 @click.option("--tls-key", default=None)
 def main(**options: Any) -> None:
     """Serve a scheduler until it is told to leave."""
-    if options["gpus"]:
-        os.environ.setdefault(COUNT, str(options["gpus"]))
     claim()
     with dask.config.set(CONFIG):
         asyncio.run(serve(**options))
