@@ -268,6 +268,9 @@ def test_a_job_that_the_queue_took_after_it_was_given_up_does_nothing(project, m
     assert dispatch.knows("7")
     dispatch.add(Job("8"))
     monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("DASKTUNE_GPUS", "1")  # nor does it end the other if there is none left
+    monkeypatch.setenv("DASKTUNE_CLAIMS", "/nowhere")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     for role in (["drive"], ["share", "finish"]):
         result = project.run_cli([*role, dispatch.path, "--seconds", "60", "--lead", "5"])
         assert (result.code, dispatch.driver(), dispatch.ended()) == (0, None, None)
