@@ -320,8 +320,8 @@ class Fleet:
         self._coming = hand if self._queue.names else None
         try:
             await job.start()
-        except RuntimeError as error:
-            if self._coming is not None:
+        except (RuntimeError, OSError) as error:
+            if self._coming is not None and isinstance(error, RuntimeError):
                 self._unheard.expect(self._coming)
             self._refused(str(error))
         else:

@@ -29,6 +29,7 @@ class Place:
         self.cancelled, self.deaf, self.slow, self.notes = [], False, None, []
         self.commands = []
         self.silent = []  # submissions that the queue takes, and does not answer
+        self.broken, self.tries = None, 0  # what a submission fails of
         self.given_up = []  # workers, by their own jobs
         self.states, self.told = {}, ""  # how jobs are listed; all others run
         self.folder = RunFolder(str(folder))
@@ -59,6 +60,9 @@ class Place:
                 self.name, self.arguments, self.job_name = name, worker_extra_args, job_name
 
             async def start(self):
+                if place.broken is not None:
+                    place.tries += 1
+                    raise place.broken
                 place.submitted.append(self)
                 if place.slow is not None:
                     await place.slow.wait()
@@ -410,6 +414,21 @@ def test_a_job_that_the_queue_took_without_an_answer_is_taken_on_by_its_name(pla
     run.go("slurm-0")
     asyncio.run(run.fleet.stop())
     assert run.cancelled == ["1"]
+
+
+def test_a_submission_that_fails_on_this_machine_is_tried_again_ever_more_seldom(place):
+    """As without memory for one more process; without the queue's command there is no hope."""
+    run = place(trials=1, limit=1)
+    run.broken = BlockingIOError(11, "Resource temporarily unavailable")
+    for _ in range(100):
+        run.step(1.0)
+    assert run.tries == 7
+    assert run.fleet.failure == ""
+    run.broken = FileNotFoundError(2, "No such file or directory", "sbatch")
+    run.step(60.0)
+    assert "sbatch" in run.fleet.failure
+    asyncio.run(run.fleet.stop())
+    assert not [note for note in run.notes if "did not cancel" in note.get("text", "")]
 
 
 def test_a_job_that_was_taken_without_an_answer_when_the_run_ends_is_found_and_cancelled(place):
