@@ -258,7 +258,7 @@ def cancel(now: bool, **options: Any) -> int:
         number for run in run_folders(root) if _drives(dispatch, run) for number in run.queued()
     ]
     left = cancel_jobs(queue, [*numbers, *workers] if now else numbers)
-    if left:
+    if left and (now or dispatch.ended() is None):
         raise ClusterError(
             f"the queue does not answer, and has not cancelled {', '.join(left)}: try again."
         )

@@ -239,17 +239,19 @@ def cancel(queue: Queue, numbers: Sequence[str]) -> list[str]:
     Returns
     -------
     list of str
-        Those of which the queue has not answered in time.
+        Those of which the queue has not answered in time, or could not be asked.
     """
-    begun, deadline = [], time.monotonic() + CANCEL_SECONDS
+    begun, left, deadline = [], [], time.monotonic() + CANCEL_SECONDS
+    quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     for first in range(0, len(numbers), AT_ONCE):
         some = list(numbers[first : first + AT_ONCE])
-        with contextlib.suppress(OSError):
-            command = [*shlex.split(queue.cancel_command), *some]
-            quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        command = [*shlex.split(queue.cancel_command), *some]
+        try:
             process = subprocess.Popen(command, start_new_session=True, **quiet)  # type: ignore[call-overload]
+        except OSError:  # its command is not here
+            left += some
+        else:
             begun.append((process, some))
-    left: list[str] = []
     for process, some in begun:
         try:
             process.wait(max(0, deadline - time.monotonic()))
