@@ -366,6 +366,32 @@ def test_a_run_ends_though_the_queue_cancels_nothing(place):
     assert "the queue did not cancel 1, 2 in 15 s" in told[1]
 
 
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        ("scancel: error: Kill job error on job id 1: Unable to contact slurm controller", True),
+        ("error: commlib error: got select error (Connection refused)", True),
+        ("scancel: error: Kill job error on job id 1: Invalid job id specified", False),
+    ],
+)
+def test_a_queue_that_cannot_be_reached_has_cancelled_nothing(place, monkeypatch, words, left):
+    """Though its command says so at once; where it is no job any more, nothing is left."""
+    run = place(trials=1, limit=1)
+    run.step()
+
+    async def refuse(command):
+        raise RuntimeError(f"scancel: exit code 1\nstdout:\n\nstderr:\n{words}\n")
+
+    monkeypatch.setattr(cancelling, "call", refuse)
+    asyncio.run(run.fleet.stop())
+    told = [note["text"] for note in run.notes if note["event"] == "note"]
+    assert [text.partition(" 1 ")[0] for text in told] == left * [
+        "the queue has not cancelled",
+        "the queue did not cancel",
+    ]
+    assert all(words in text for text in told[:1])
+
+
 def test_a_run_ends_soon_though_the_queue_hangs(place, monkeypatch):
     """Whatever command it is that hangs; and what may be left behind is named."""
     run = place(trials=3, limit=3)
