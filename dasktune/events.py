@@ -12,6 +12,9 @@ from typing import Any
 TOPIC = "dasktune"
 """The topic under which workers log their events."""
 
+GIVEN_UP = "dasktune-given-up"
+"""The topic under which a job names those of its workers that will never come."""
+
 MOST_ROWS = 8
 """Rows of one trial that one message holds; where there are more, every other is left out.
 The stamp holds them all."""

@@ -268,6 +268,9 @@ def test_a_job_that_the_queue_took_after_it_was_given_up_does_nothing(project, m
     assert dispatch.knows("7")
     dispatch.add(Job("8"))
     monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("DASKTUNE_GPUS", "1")  # nor does it end the other if there is none left
+    monkeypatch.setenv("DASKTUNE_CLAIMS", "/nowhere")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     for role in (["drive"], ["share", "finish"]):
         result = project.run_cli([*role, dispatch.path, "--seconds", "60", "--lead", "5"])
         assert (result.code, dispatch.driver(), dispatch.ended()) == (0, None, None)
@@ -300,6 +303,40 @@ def test_cancel_now_kills_the_jobs_of_its_own_driver_and_no_others(project, queu
         run.note_job(number)
     assert project.cli("cancel", "--now").code == 0
     assert queue.read_text().split() == ["7", "21"]
+
+
+def test_cancel_where_there_is_no_queue_says_that_its_jobs_are_left(project, queue, monkeypatch):
+    """Unless the driver has seen in the shared folder that it is to end."""
+    (queue.parent / "scancel").unlink()
+    monkeypatch.setenv("PATH", str(queue.parent))
+    dispatch = dispatch_of(project, "driver")
+    dispatch.add(Job("7"))
+    result = project.cli("cancel", "--now")
+    assert result.code == 2
+    assert "has not cancelled 7" in result.err
+    assert dispatch.ended() is None
+    asked = dispatch.cancel
+
+    def end(self):
+        asked()
+        dispatch.end(2, "cancelled")
+
+    monkeypatch.setattr(type(dispatch), "cancel", end)
+    assert project.cli("cancel").code == 0
+
+
+def test_a_queue_that_hangs_is_not_asked_for_each_job_of_an_array(project, element, monkeypatch):
+    """A result waits for the ends of jobs half a minute, and not a minute for each."""
+    dispatch = dispatch_of(project)
+    run, asked = run_of(dispatch), []
+    run.create()
+    for restarts in range(9):
+        element(restarts)
+        Attempt(run, f"t{restarts}-k")
+    monkeypatch.setattr("dasktune.dispatch.inquiry.PATIENCE", -1)
+    monkeypatch.setattr(ending, "ask", lambda queue, number: asked.append(number) or "")
+    inquire(dispatch)
+    assert len(asked) == 1
 
 
 @pytest.fixture

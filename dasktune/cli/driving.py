@@ -28,14 +28,8 @@ LOOK_EVERY = 1.0
 @click.option("--lead", type=float, help="How much sooner it leaves.")
 def drive(folder: str, seconds: float, lead: float) -> int:
     """Make what the dispatch in FOLDER asks for, until it is made or the job's time is over."""
-    from dasktune.cluster.claim import claim
     from dasktune.cluster.walltime import seconds_left
 
-    try:
-        claim()  # for the workers, if they are to be in this very job
-    except DasktuneError as error:
-        Dispatch(folder).end(error.exit_code, str(error))
-        raise
     leave_at = time.monotonic() + seconds_left(seconds - lead, lead)
     return _Driver(Dispatch(folder), leave_at, lead).run()
 
@@ -64,6 +58,7 @@ class _Driver:
 
     def run(self) -> int:
         """Make, and see to it that it goes on elsewhere, or is known to be over."""
+        from dasktune.cluster.claim import claim
         from dasktune.dispatch.sending import make_ready
 
         if self._dispatch.ended() is not None:
@@ -75,6 +70,11 @@ class _Driver:
         numbers = [job.number for job in self._dispatch.jobs()]
         if mine in numbers[:-1]:
             return 0  # the queue started it again, but another job goes on
+        try:
+            claim()  # for the workers, if they are to be in this very job
+        except DasktuneError as error:
+            self._dispatch.end(error.exit_code, str(error))
+            raise
         about = {"host": socket.gethostname(), "pid": os.getpid(), "job": mine}
         self._dispatch.begin(about)
         now = time.strftime("%Y-%m-%d %H:%M:%S")

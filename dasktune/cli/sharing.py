@@ -31,6 +31,7 @@ MOST_BEGINNINGS = 3
 def share(role: str, folder: str, seconds: float, lead: float, seat: int | None) -> int:
     """Do the part of ROLE in the array of the dispatch in FOLDER."""
     from dasktune.cluster.jobs import queue_of
+    from dasktune.cluster.walltime import seconds_left
     from dasktune.dispatch.succession import Succession, TakenAway
 
     dispatch = Dispatch(folder)
@@ -39,7 +40,6 @@ def share(role: str, folder: str, seconds: float, lead: float, seat: int | None)
     if role == "train":
         from dasktune.cluster.claim import claim
         from dasktune.cluster.jobs import WORKERS
-        from dasktune.cluster.walltime import seconds_left
 
         workers = int(os.environ.get(WORKERS, 1))
         if seat is None:
@@ -54,7 +54,7 @@ def share(role: str, folder: str, seconds: float, lead: float, seat: int | None)
     if not dispatch.knows(mine):
         _echo(f"job {mine} is an old copy, which the queue took after it was given up")
         return 0
-    until = time.monotonic() + seconds - lead
+    until = time.monotonic() + seconds_left(seconds - lead, lead)
     try:
         with Succession(dispatch, role, mine, until, _echo) as succession:  # type: ignore[arg-type]
             code = _prepare(dispatch) if role == "prepare" else _finish(dispatch, until)

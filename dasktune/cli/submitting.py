@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     "words", nargs=-1, type=click.UNPROCESSED, metavar="QUEUE [TARGET]… [VAR=VAL[,VAL]]…"
 )
 @click.option("--in-job", is_flag=True, help="One job that holds the driver and -j workers.")
-@click.option("--array", is_flag=True, help="An array of -j jobs, which need no connections.")
+@click.option(
+    "--array", is_flag=True, help="An array of jobs that train -j trials; no connections needed."
+)
 @click.option("--print-job", is_flag=True, help="Only show the script of the job.")
 def submit(words: tuple[str, ...], in_job: bool, array: bool, print_job: bool) -> int:
     r"""Send a sweep to QUEUE (slurm, sge, pbs, …) and return at once: you may log out.
@@ -256,7 +258,7 @@ def cancel(now: bool, **options: Any) -> int:
         number for run in run_folders(root) if _drives(dispatch, run) for number in run.queued()
     ]
     left = cancel_jobs(queue, [*numbers, *workers] if now else numbers)
-    if left:
+    if left and (now or dispatch.ended() is None):
         raise ClusterError(
             f"the queue does not answer, and has not cancelled {', '.join(left)}: try again."
         )

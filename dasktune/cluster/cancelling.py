@@ -6,7 +6,7 @@ import asyncio
 import shlex
 from collections.abc import Callable, Sequence
 
-from dasktune.cluster.command import NoAnswer, call
+from dasktune.cluster.command import NoAnswer, call, refusal, unreachable
 from dasktune.cluster.hand import Hand
 
 AT_ONCE = 100
@@ -33,9 +33,9 @@ async def _cancelled(hands: Sequence[Hand], tell: Callable[[str], None]) -> Sequ
     try:
         await call([*shlex.split(hands[0].job.cancel_command), *numbers])
     except (RuntimeError, OSError) as error:
-        silent = isinstance(error, NoAnswer)
+        silent = isinstance(error, NoAnswer) or unreachable(refusal(str(error)))
         if silent and not all(hand.spared for hand in hands):
-            tell(f"the queue has not cancelled {', '.join(numbers)} ({error})")
+            tell(f"the queue has not cancelled {', '.join(numbers)} ({refusal(str(error))})")
         for hand in hands:
             # One of them may be over, which is an error to some queues.
             hand.spared, hand.over = True, not silent

@@ -64,3 +64,9 @@ def hopeless(reason: str) -> bool:
     return bool(
         re.search(r"invalid|unrecognized|unknown|not (permitted|found)|no such", reason, re.I)
     )
+
+
+def unreachable(reason: str) -> bool:
+    """Say whether these are the words of a queue's command that has not reached its server."""
+    words = r"contact|connect|timed out|not respond|is down|commlib|send"
+    return bool(re.search(words, reason, re.I))

@@ -7,7 +7,7 @@ import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import click
 
@@ -18,8 +18,12 @@ PAUSES = (2.0, 8.0)
 LOOK_EVERY = 1.0
 """Seconds between two looks at whether a worker that has died has come back."""
 
-Tell = Callable[[str], Awaitable[None]]
-"""Takes what people should know."""
+
+class Tell(Protocol):
+    """Takes what people should know, and the name of a worker that is given up."""
+
+    def __call__(self, text: str, given_up: str = "") -> Awaitable[None]:
+        """Tell it."""
 
 
 class Crew:
@@ -32,8 +36,8 @@ class Crew:
     patience : float
         Seconds after which no worker is tried again that has never been there, and within which
         one that has died must be there again.
-    tell : callable
-        Takes what people should know.
+    tell : Tell
+        Takes what people should know, and which workers will not come.
 
     Attributes
     ----------
@@ -92,7 +96,7 @@ class Crew:
         text = f"worker {name} does not start ({why})"
         if tries == TRIES or time.monotonic() > self._until:
             alone = "" if len(self._makers) == 1 else "; its job goes on without it"
-            await self._tell(f"{text}; given up after {_times(tries)}{alone}")
+            await self._tell(f"{text}; given up after {_times(tries)}{alone}", name)
             return False
         seconds = PAUSES[tries - 1]
         await self._tell(f"{text}; trying again in {seconds:g} s")
@@ -112,7 +116,8 @@ class Crew:
             elif nanny.status.name == "running" and time.monotonic() - there > self._patience:
                 await self._tell(
                     f"worker {name} has died, and does not come back within {self._patience:g} s; "
-                    "given up"
+                    "given up",
+                    name,
                 )
                 await nanny.close(reason="its worker does not come back")
                 return

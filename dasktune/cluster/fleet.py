@@ -10,12 +10,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from dasktune.attempt import job_name
+from dasktune.cluster.attendance import Attendance
 from dasktune.cluster.cancelling import cancelled
 from dasktune.cluster.command import call, hopeless, refusal
 from dasktune.cluster.demand import Demand, worker_names
 from dasktune.cluster.ending import REQUEUED, end_of, is_over, last_words, restarts_of, words_of
 from dasktune.cluster.hand import Hand, worded
-from dasktune.cluster.supervisor import Sight, decide, pause, wanted
+from dasktune.cluster.supervisor import decide, pause, wanted
 from dasktune.cluster.unheard import Unheard
 from dasktune.runfolder import RunFolder
 
@@ -29,10 +30,7 @@ if TYPE_CHECKING:
 INTERVAL = 1.0  # seconds between two looks at the queue, while something is on the move
 CALM_INTERVAL = 5.0  # the same, while nothing is
 GLANCE_INTERVAL = 0.1  # seconds between two looks at the scheduler, which cost nothing
-RETURN_SECONDS = 5.0  # within which a nanny starts a worker again that has died
-STAYING = ("init", "running", "paused")  # of a worker that takes new trials, or will
 MOST_AT_ONCE = 10  # submissions between two looks
-IDLE_SECONDS = 3.0  # that workers must have had nothing to do before they may be sent home
 STILLBORN = 3  # jobs that end at once, one after another, before it is an error
 GHOST_SECONDS = 30  # that a worker may outlive its job before it is cut off
 FAREWELL_SECONDS = 5  # that workers may take to go home before their jobs are cancelled
@@ -75,6 +73,7 @@ class Fleet:
         self._each = each
         self._run = RunFolder(demand.folder)
         self._mark = os.urandom(3).hex()  # of the names of our jobs
+        self._attendance = Attendance(cluster.scheduler)
         self._unheard = Unheard()
         self._coming: Hand | None = None  # is being submitted
         self._hands: dict[str, Hand] = {}
@@ -158,11 +157,11 @@ class Fleet:
 
     def _standing(self) -> tuple[bool, list[str]]:
         """Say how our workers stand, and whether there is anything to do at all."""
-        there = [self._scheduler.workers.get(address) for address in self._ours()]
-        return bool(self._scheduler.tasks), [worker.status.name for worker in there if worker]
+        return bool(self._scheduler.tasks), self._attendance.statuses(self._hands.values())
 
     def _ours(self) -> list[str]:
-        return [address for hand in self._hands.values() for address in self._addresses(hand)]
+        found = map(self._attendance.addresses, self._hands.values())
+        return [address for addresses in found for address in addresses]
 
     async def _step(self) -> None:
         self._stood = self._standing()
@@ -172,7 +171,7 @@ class Fleet:
             self._asked = time.monotonic()
             await self._look()
         stopping = self._run.stopping()
-        sights = [self._sight(hand) for hand in self._hands.values()]
+        sights = [self._attendance.sight(hand) for hand in self._hands.values()]
         decision = decide(
             wanted(self._scheduler.tasks.values()),
             sights,
@@ -184,7 +183,7 @@ class Fleet:
         for name in decision.retire:
             self._hands[name].retired = True
             await self._scheduler.retire_workers(
-                workers=self._addresses(self._hands[name]),
+                workers=self._attendance.addresses(self._hands[name]),
                 close_workers=True,
                 stimulus_id=f"dasktune-retire-{time.time()}",
             )
@@ -201,45 +200,9 @@ class Fleet:
     def _scheduler(self) -> Any:
         return self._cluster.scheduler
 
-    def _addresses(self, hand: Hand) -> list[str]:
-        """List the workers of a job that are there."""
-        aliases = self._scheduler.aliases
-        return [aliases[name] for name in hand.workers if name in aliases]
-
-    def _sight(self, hand: Hand) -> Sight:
-        found = [self._scheduler.workers.get(address) for address in self._addresses(hand)]
-        there = [worker for worker in found if worker is not None]
-        stay = sum(worker.status.name in STAYING for worker in there)
-        to_come = len(hand.workers) - len(hand.came)
-        now = time.monotonic()
-        if not there or any(worker.processing for worker in there):
-            hand.idle_since = None
-        elif hand.idle_since is None:
-            hand.idle_since = now
-        for name, moment in hand.gone.items():  # its nanny may start it again
-            to_come += name not in hand.leaving and now - moment < RETURN_SECONDS
-        return Sight(
-            hand.name,
-            waiting=hand.waiting and not hand.came,
-            connected=bool(there),
-            # Between two steps of a run nothing is to be done for a moment, either.
-            busy=hand.idle_since is None or now - hand.idle_since < IDLE_SECONDS,
-            leaving=not stay + to_come,
-            workers=stay + to_come,
-        )
-
     def _greet(self, hand: Hand) -> None:
-        """Note which of a job's workers have come, which leave, and which are gone."""
-        for name in hand.workers:
-            worker = self._scheduler.workers.get(self._scheduler.aliases.get(name))
-            if worker is not None:
-                self._stillborn = self._stillborn if name in hand.came else 0
-                hand.came.add(name)
-                hand.gone.pop(name, None)
-                if worker.status.name not in STAYING:
-                    hand.leaving.add(name)
-            elif name in hand.came:
-                hand.gone.setdefault(name, time.monotonic())
+        if self._attendance.greet(hand):
+            self._stillborn = 0
 
     async def _look(self) -> None:
         """See how our jobs do in the queue."""
@@ -248,7 +211,7 @@ class Fleet:
         self._adopt(jobs)
         for hand in list(self._hands.values()):
             self._greet(hand)  # some may have come while the queue was asked
-            connected = bool(self._addresses(hand))
+            connected = bool(self._attendance.addresses(hand))
             seen = jobs.get(hand.job.job_id)
             if seen is not None:
                 for start in hand.see(seen):
@@ -307,7 +270,7 @@ class Fleet:
         """Part with a worker whose job has ended, such as an old copy on a node that was lost."""
         hand.gone_since = hand.gone_since or time.monotonic()
         if time.monotonic() - hand.gone_since > GHOST_SECONDS:
-            for address in self._addresses(hand):
+            for address in self._attendance.addresses(hand):
                 stimulus = f"dasktune-ghost-{time.time()}"
                 await self._scheduler.remove_worker(address, stimulus_id=stimulus)
 
@@ -315,11 +278,13 @@ class Fleet:
         self._stillborn += 1
         evidence = self._evidence(hand, told)
         self._note(f"job {hand.job.job_id} ended before its worker had connected: {evidence}")
-        if self._stillborn >= STILLBORN:
+        if self._stillborn >= STILLBORN and not self._ours():
             self.failure = (
                 f"{STILLBORN} jobs one after another ended before their workers had connected. "
                 f"The last one, {hand.job.job_id}: {evidence}"
             )
+        elif self._stillborn >= STILLBORN:  # others train, and it may be for want of one node
+            self._not_before = time.monotonic() + pause(self._stillborn)
 
     def _evidence(self, hand: Hand, told: str) -> str:
         """Tell how a job ended: by the queue, and by its own last words."""
@@ -355,8 +320,8 @@ class Fleet:
         self._coming = hand if self._queue.names else None
         try:
             await job.start()
-        except RuntimeError as error:
-            if self._coming is not None:
+        except (RuntimeError, OSError) as error:
+            if self._coming is not None and isinstance(error, RuntimeError):
                 self._unheard.expect(self._coming)
             self._refused(str(error))
         else:
@@ -393,8 +358,7 @@ class Fleet:
 
     def _tell(self) -> None:
         """Tell how many workers there are, and what the others wait for."""
-        there = sum(len(self._addresses(hand)) for hand in self._hands.values())
-        text = worded(there, [*self._hands.values()])
+        text = worded(len(self._ours()), [*self._hands.values()])
         if text != self._told:
             self._told = text
             self._demand.tell({"event": "jobs", "text": text})

@@ -19,9 +19,8 @@ from typing import Any
 from dask.utils import parse_bytes
 
 from dasktune.cluster.choose import backend
-from dasktune.cluster.claim import COUNT
 from dasktune.cluster.command import refusal
-from dasktune.cluster.demand import Demand, thread_variables
+from dasktune.cluster.demand import Demand
 from dasktune.cluster.queue import Fate, Queue, Request, Seen, numbers_named
 from dasktune.cluster.queued import Queued, joined
 from dasktune.cluster.walltime import lead_of, read_walltime
@@ -176,9 +175,7 @@ class Jobs:
         directives = own.pop("job_extra_directives", [])
         more = [*request.settings["directives"]]
         more += [self.queue.after(after)] if after else []
-        variables = thread_variables(self._demand.threads)
-        if request.gpus:
-            variables[COUNT] = str(request.gpus)
+        variables = self._queued.variables(self._demand, request)
         if array:
             more += [self.queue.array(math.ceil(array / workers))]
             variables[WORKERS] = str(workers)
@@ -242,17 +239,19 @@ def cancel(queue: Queue, numbers: Sequence[str]) -> list[str]:
     Returns
     -------
     list of str
-        Those of which the queue has not answered in time.
+        Those of which the queue has not answered in time, or could not be asked.
     """
-    begun, deadline = [], time.monotonic() + CANCEL_SECONDS
+    begun, left, deadline = [], [], time.monotonic() + CANCEL_SECONDS
+    quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     for first in range(0, len(numbers), AT_ONCE):
         some = list(numbers[first : first + AT_ONCE])
-        with contextlib.suppress(OSError):
-            command = [*shlex.split(queue.cancel_command), *some]
-            quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        command = [*shlex.split(queue.cancel_command), *some]
+        try:
             process = subprocess.Popen(command, start_new_session=True, **quiet)  # type: ignore[call-overload]
+        except OSError:  # its command is not here
+            left += some
+        else:
             begun.append((process, some))
-    left: list[str] = []
     for process, some in begun:
         try:
             process.wait(max(0, deadline - time.monotonic()))

@@ -20,7 +20,7 @@ import click
 import dask
 
 from dasktune.attempt import JOB, job_of_environment
-from dasktune.cluster.claim import COUNT, claim
+from dasktune.cluster.claim import claim
 from dasktune.cluster.crew import Crew, write
 from dasktune.cluster.cuda import seats
 from dasktune.cluster.demand import worker_names
@@ -28,7 +28,7 @@ from dasktune.cluster.devices import look
 from dasktune.cluster.local import CONFIG
 from dasktune.cluster.walltime import seconds_left
 from dasktune.errors import ClusterError
-from dasktune.events import TOPIC
+from dasktune.events import GIVEN_UP, TOPIC
 from dasktune.worker import SIGNALS
 
 TELL_SECONDS = 10
@@ -56,8 +56,6 @@ TELL_SECONDS = 10
 @click.option("--tls-key", default=None)
 def main(**options: Any) -> None:
     """Serve a scheduler until it is told to leave."""
-    if options["gpus"]:
-        os.environ.setdefault(COUNT, str(options["gpus"]))
     claim()
     with dask.config.set(CONFIG):
         asyncio.run(serve(**options))
@@ -112,9 +110,9 @@ async def serve(
             **options,
         )
 
-    async def tell(text: str) -> None:
+    async def tell(text: str, given_up: str = "") -> None:
         write(text)
-        await tell_runs(text, scheduler, security)
+        await tell_runs(text, given_up, scheduler, security)
 
     names = worker_names(name, workers)
     found = zip(names, places(workers, gpus, gpus_each), strict=True)
@@ -128,7 +126,7 @@ async def serve(
         raise SystemExit(1)
 
 
-async def tell_runs(text: str, scheduler: str, security: Any) -> None:
+async def tell_runs(text: str, given_up: str, scheduler: str, security: Any) -> None:
     """Tell the runs on a scheduler, if it can be reached."""
     from distributed import Security
     from distributed.core import rpc
@@ -136,6 +134,8 @@ async def tell_runs(text: str, scheduler: str, security: Any) -> None:
     connection = (security or Security()).get_connection_args("worker")
     with contextlib.suppress(Exception):
         async with asyncio.timeout(TELL_SECONDS), rpc(scheduler, connection_args=connection) as at:
+            if given_up:
+                await at.log_event(topic=GIVEN_UP, msg=given_up)
             await at.log_event(topic=TOPIC, msg={"event": "note", "text": text})
 
 

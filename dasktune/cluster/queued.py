@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 from dasktune.cluster.certificates import make_certificates
+from dasktune.cluster.claim import COUNT
 from dasktune.cluster.cuda import seats
 from dasktune.cluster.demand import Connection, Demand, offered, thread_variables
 from dasktune.cluster.fleet import Fleet
@@ -90,6 +91,16 @@ class Queued:
         lead = lead_of(values["lead"], seconds)
         gpus, cpus = self._gpus(demand), values["cpus"] or demand.threads * workers
         return Request(int(cpus), gpus, str(values["memory"]), seconds, lead, values)
+
+    def variables(self, demand: Demand, request: Request) -> dict[str, str]:
+        """Give what a job's script exports, such as how many GPUs are the job's.
+
+        A queue may count GPUs and name none: Grid Engine, PBS without its hook for control
+        groups, Slurm where a partition is asked for and no GPU. Where it names them, nothing is
+        claimed; nor by trials that need none.
+        """
+        counted = {COUNT: str(request.gpus)} if request.gpus and demand.resources.get("GPU") else {}
+        return {**thread_variables(demand.threads), **counted}
 
     def script(self, demand: Demand) -> str:
         """Give the text of a job's script."""
@@ -177,7 +188,7 @@ class Queued:
         host = self._value("host")
         if host and host.startswith("127."):
             arguments += ["--host", host]
-        variables = thread_variables(demand.threads)
+        variables = self.variables(demand, request)
         prologue = [f"export {name}={value}" for name, value in variables.items()]
         return {
             # A worker trains one trial at a time, whatever its threads; our program starts several.

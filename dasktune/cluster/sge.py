@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dasktune.cluster.claim import COUNT
 from dasktune.cluster.queue import Fate, Queue, Request, Seen, note
 
 
@@ -34,7 +33,6 @@ class GridEngine(Queue):
         if request.gpus:
             directives.append(request.settings["gpu-request"].format(gpus=request.gpus))
         return {
-            "job_script_prologue": [f"export {COUNT}={request.gpus}"] if request.gpus else [],
             "queue": request.settings["queue"],
             "project": request.settings["account"],
             "resource_spec": request.settings["resource-spec"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -36,7 +37,8 @@ def run_all(commands: Sequence[Sequence[str]], environments: Sequence[Mapping[st
     def forward(number: int, frame: object = None) -> None:
         heard.append(number)
         for pid in [*running]:
-            os.kill(pid, number)  # it is waited for below alone, so that the number is its own
+            with contextlib.suppress(ProcessLookupError):  # it was waited for this very moment
+                os.kill(pid, number)
 
     for word in SIGNALS:
         signal.signal(word, forward)

@@ -29,6 +29,8 @@ def inquire(dispatch: Dispatch) -> None:
         while told and not is_over(queue, told) and time.monotonic() < deadline:
             time.sleep(1)  # it completes yet, and how it ended is told after that
             told = ask(queue, job.rpartition("-")[0])
+        if not told and time.monotonic() > deadline:
+            return  # it answers nothing, or each time after a minute
         if told and is_over(queue, told):
             run.note_death(f"job-{job}", end_of(queue, job, told))
 

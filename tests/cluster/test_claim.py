@@ -84,6 +84,27 @@ def test_what_the_queue_has_set_is_left_as_it_is(job):
     assert sees(job(0)) == "None"
 
 
+def test_what_another_vendors_queue_has_set_is_left_as_it_is(monkeypatch):
+    """Numbers count within it: more of them would name what the job does not have."""
+    environment = {"DASKTUNE_GPUS": "1", "ROCR_VISIBLE_DEVICES": "3"}
+    assert claim(environment) == []
+    assert "CUDA_VISIBLE_DEVICES" not in environment
+
+
+def test_what_the_job_before_had_claimed_is_not_handed_down(tmp_path, monkeypatch):
+    """Slurm gives a job the environment of the one that has submitted it."""
+    monkeypatch.setattr(module, "look", lambda: FOUR)
+    first = {"DASKTUNE_GPUS": "1", "DASKTUNE_CLAIMS": str(tmp_path)}
+    assert claim(first, patience=0) == ["0"]
+    second = dict(first)
+    assert claim(second, patience=0) == ["1"]
+    assert claim({**second, "CUDA_VISIBLE_DEVICES": "3"}, patience=0) == []
+    assert claim({"DASKTUNE_GPUS": "1", "CUDA_VISIBLE_DEVICES": ""}) == []
+    without = {**second, "DASKTUNE_GPUS": ""}
+    assert claim(without) == []
+    assert "CUDA_VISIBLE_DEVICES" not in without
+
+
 def test_where_nobody_knows_what_there_is_they_are_numbered(job):
     """The queue counts them, so that those with the lowest numbers are there."""
     assert [sees(job(2, FAKE_GPUS="")), sees(job(1, FAKE_GPUS=""))] == ["0,1", "2"]
@@ -140,6 +161,24 @@ def test_a_node_on_which_nothing_can_be_locked_is_told(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     with pytest.raises(ClusterError, match="DASKTUNE_CLAIMS names another folder"):
         claim(environment, patience=0)
+
+
+def test_what_another_user_has_left_in_a_folder_for_all_is_no_hindrance(tmp_path, monkeypatch):
+    """Its files stay there, and their owner alone could write into them or remove them."""
+    monkeypatch.setattr(module, "look", lambda: FOUR)
+    tmp_path.chmod(0o1777)
+    for name in ("all", *(device.uuid for device in FOUR.devices[:3])):
+        path = tmp_path / f"dasktune-gpu-{name}.lock"
+        path.touch(0o444)
+        if os.geteuid() == 0:
+            os.chown(path, 65534, 65534)
+    environment = {"DASKTUNE_GPUS": "4", "DASKTUNE_CLAIMS": str(tmp_path)}
+    before = os.umask(0o077)
+    try:
+        assert claim(environment, patience=0) == ["0", "1", "2", "3"]
+    finally:
+        os.umask(before)
+    assert all(path.stat().st_mode & 0o004 for path in tmp_path.iterdir())
 
 
 def test_without_a_driver_nothing_is_known_to_compute():

@@ -121,9 +121,10 @@ def test_one_that_never_starts_is_given_up_and_the_others_go_on(quick):
     ended = asyncio.Event()
     never = [1] * 9
 
-    async def tell(text):
+    async def tell(text, given_up=""):
         told.append(text)
-        if "given up" in text:
+        assert given_up == ("a" if "given up" in text else "")
+        if given_up:
             ended.set()
 
     async def run():
@@ -144,7 +145,7 @@ def test_who_is_told_to_leave_tries_nothing_again():
     """A signal ends the pause; and none is begun after the time in which workers must come."""
     told: list[str] = []
 
-    async def tell(text):
+    async def tell(text, given_up=""):
         told.append(text)
 
     async def leave():
@@ -170,7 +171,7 @@ def test_one_whose_worker_dies_again_and_again_is_ended(monkeypatch):
     monkeypatch.setattr(crew, "LOOK_EVERY", 0.01)
     told: list[str] = []
 
-    async def tell(text):
+    async def tell(text, given_up=""):
         told.append(text)
 
     async def run():

@@ -10,11 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from dasktune.cluster import Demand, cancelling, fleet
+from dasktune.cluster import Demand, attendance, cancelling, fleet
 from dasktune.cluster.command import NoAnswer
 from dasktune.cluster.hand import Hand
 from dasktune.cluster.queue import Seen
 from dasktune.cluster.slurm import QUEUE
+from dasktune.events import GIVEN_UP
 from dasktune.runfolder import RunFolder
 
 CLOCK = time.monotonic
@@ -28,6 +29,8 @@ class Place:
         self.cancelled, self.deaf, self.slow, self.notes = [], False, None, []
         self.commands = []
         self.silent = []  # submissions that the queue takes, and does not answer
+        self.broken, self.tries = None, 0  # what a submission fails of
+        self.given_up = []  # workers, by their own jobs
         self.states, self.told = {}, ""  # how jobs are listed; all others run
         self.folder = RunFolder(str(folder))
         task = SimpleNamespace(state="processing", resource_restrictions={"GPU": 1})
@@ -42,6 +45,11 @@ class Place:
         async def remove_worker(address, stimulus_id):
             place.removed.append(address)
 
+        def get_events(topic):
+            assert topic == GIVEN_UP
+            return tuple((0.0, name) for name in place.given_up)
+
+        self.scheduler.get_events = get_events
         self.scheduler.retire_workers = retire_workers
         self.scheduler.remove_worker = remove_worker
 
@@ -52,6 +60,9 @@ class Place:
                 self.name, self.arguments, self.job_name = name, worker_extra_args, job_name
 
             async def start(self):
+                if place.broken is not None:
+                    place.tries += 1
+                    raise place.broken
                 place.submitted.append(self)
                 if place.slow is not None:
                     await place.slow.wait()
@@ -151,13 +162,13 @@ def test_a_worker_that_dies_has_a_nanny_that_may_start_it_again(place):
     run.come("slurm-0")
     run.step()
     run.go("slurm-0")
-    run.step(fleet.RETURN_SECONDS / 2)
+    run.step(attendance.RETURN_SECONDS / 2)
     run.come("slurm-0")
-    run.step(fleet.RETURN_SECONDS)
+    run.step(attendance.RETURN_SECONDS)
     assert len(run.submitted) == 1
     run.go("slurm-0")
     run.step()
-    run.step(fleet.RETURN_SECONDS + 1)
+    run.step(attendance.RETURN_SECONDS + 1)
     assert len(run.submitted) == 2
 
 
@@ -176,6 +187,36 @@ def test_jobs_of_several_workers_start_no_more_of_them_than_are_allowed(place):
     worker.status.name = "closing_gracefully"
     run.step()
     assert run.submitted[-1].arguments[-2:] == ["--workers", "1"]
+
+
+def test_a_worker_that_its_own_job_has_given_up_is_replaced(place):
+    """Once; the other workers of that job go on."""
+    run = place(trials=2, limit=2, each=2)
+    run.step()
+    run.come("slurm-0-0")
+    run.step()
+    assert len(run.submitted) == 1
+    run.given_up.append("slurm-0-1")
+    run.step()
+    run.step()
+    assert [job.arguments[-2:] for job in run.submitted] == [["--workers", "2"], ["--workers", "1"]]
+
+
+def test_jobs_that_end_at_once_are_no_end_of_a_run_whose_other_workers_train(place):
+    """As on one bad node; they are sent less and less often, and without others it is over."""
+    run = place(trials=2, limit=2)
+    run.step()
+    run.come("slurm-0")
+    for _ in range(400):
+        run.states |= {str(number): "" for number in range(2, 99)}
+        run.step(fleet.CALM_INTERVAL)
+    assert run.fleet.failure == ""
+    assert 2000 / 70 < len(run.submitted) < 2000 / 50
+    run.go("slurm-0")
+    for _ in range(60):
+        run.states |= {str(number): "" for number in range(1, 99)}
+        run.step(fleet.CALM_INTERVAL)
+    assert "ended before their workers had connected" in run.fleet.failure
 
 
 def test_workers_are_not_sent_home_between_two_steps_of_a_run(place):
@@ -199,7 +240,7 @@ def test_workers_are_not_sent_home_between_two_steps_of_a_run(place):
     workers[0].processing = []
     run.step()
     assert run.retired == []
-    run.step(fleet.IDLE_SECONDS)
+    run.step(attendance.IDLE_SECONDS)
     assert run.retired == ["slurm-0"]
 
 
@@ -325,6 +366,32 @@ def test_a_run_ends_though_the_queue_cancels_nothing(place):
     assert "the queue did not cancel 1, 2 in 15 s" in told[1]
 
 
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        ("scancel: error: Kill job error on job id 1: Unable to contact slurm controller", True),
+        ("error: commlib error: got select error (Connection refused)", True),
+        ("scancel: error: Kill job error on job id 1: Invalid job id specified", False),
+    ],
+)
+def test_a_queue_that_cannot_be_reached_has_cancelled_nothing(place, monkeypatch, words, left):
+    """Though its command says so at once; where it is no job any more, nothing is left."""
+    run = place(trials=1, limit=1)
+    run.step()
+
+    async def refuse(command):
+        raise RuntimeError(f"scancel: exit code 1\nstdout:\n\nstderr:\n{words}\n")
+
+    monkeypatch.setattr(cancelling, "call", refuse)
+    asyncio.run(run.fleet.stop())
+    told = [note["text"] for note in run.notes if note["event"] == "note"]
+    assert [text.partition(" 1 ")[0] for text in told] == left * [
+        "the queue has not cancelled",
+        "the queue did not cancel",
+    ]
+    assert all(words in text for text in told[:1])
+
+
 def test_a_run_ends_soon_though_the_queue_hangs(place, monkeypatch):
     """Whatever command it is that hangs; and what may be left behind is named."""
     run = place(trials=3, limit=3)
@@ -373,6 +440,21 @@ def test_a_job_that_the_queue_took_without_an_answer_is_taken_on_by_its_name(pla
     run.go("slurm-0")
     asyncio.run(run.fleet.stop())
     assert run.cancelled == ["1"]
+
+
+def test_a_submission_that_fails_on_this_machine_is_tried_again_ever_more_seldom(place):
+    """As without memory for one more process; without the queue's command there is no hope."""
+    run = place(trials=1, limit=1)
+    run.broken = BlockingIOError(11, "Resource temporarily unavailable")
+    for _ in range(100):
+        run.step(1.0)
+    assert run.tries == 7
+    assert run.fleet.failure == ""
+    run.broken = FileNotFoundError(2, "No such file or directory", "sbatch")
+    run.step(60.0)
+    assert "sbatch" in run.fleet.failure
+    asyncio.run(run.fleet.stop())
+    assert not [note for note in run.notes if "did not cancel" in note.get("text", "")]
 
 
 def test_a_job_that_was_taken_without_an_answer_when_the_run_ends_is_found_and_cancelled(place):

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 
 from dasktune.cluster import Demand, command, jobs
 from dasktune.cluster.choose import QUEUES, backend
+from dasktune.cluster.jobs import Jobs
 from dasktune.cluster.settings import read
 from dasktune.cluster.walltime import read_walltime, seconds_left
 from dasktune.errors import ClusterError, UsageError
@@ -174,6 +175,18 @@ class TestContract:
         script = backend(kind, {}).script(Demand({"CPU": 1}))
         ours = script.replace("NAME", "").replace(sys.executable, "python")
         assert "gpu" not in ours.lower()
+        whole = backend(kind, {"gpus": "4"}).script(Demand({"CPU": 1}))
+        assert "DASKTUNE_GPUS" not in whole  # it claims none, whatever its jobs ask for
+
+    def test_a_job_is_told_how_many_gpus_it_has(self, kind, tmp_path):
+        """For the queues, and the sites, that name none; also where it is no worker."""
+        told = "export DASKTUNE_GPUS=2"
+        assert told in backend(kind, {}).script(Demand({"GPU": 2}))
+        sent = Jobs(kind, {}, Demand({"GPU": 2}, folder=str(tmp_path)))
+        assert told in sent.script(["-m", "x"], sent.of_worker())
+        assert told not in sent.script(["-m", "x"], sent.of_driver())
+        sent = Jobs(kind, {"gpus": "2"}, Demand({"CPU": 1}, folder=str(tmp_path)))
+        assert told not in sent.script(["-m", "x"], sent.of_worker())
 
     def test_a_trial_that_needs_nothing_at_all_leaves_no_gap_between_the_words(self, kind):
         """A shell would not see it, and take the next word for what it offers."""
